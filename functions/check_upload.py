@@ -1,0 +1,40 @@
+"""S3 ObjectCreated under uploads/: probe the file, then queue it or reject it."""
+
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from videos import steps
+from videos.api import logger
+from videos.errors import UnknownVideo
+from videos.wiring import service
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Check the file of every record.
+
+    Raises:
+        VideoError: one could not be checked now; Lambda delivers the whole event again,
+            which is safe for the others.
+    """
+    failed = None
+    for record in event.get("Records", ()):  # S3's own test event has none
+        key = unquote_plus(record["s3"]["object"]["key"])  # S3 sends keys URL-encoded
+        video_id = key.removeprefix("uploads/")
+        try:
+            video = steps.check_upload(steps.known_id(video_id), service())
+        except (
+            UnknownVideo,
+            FileNotFoundError,
+        ) as error:  # deleted meanwhile: nothing to do, and no repeat helps
+            logger.info("nothing to check", video_id=video_id, reason=str(error))
+        except Exception as error:
+            logger.exception("not checked", video_id=video_id)
+            failed = error
+        else:
+            rules = [problem.rule for problem in video.problems]
+            logger.info("checked", video_id=video_id, state=video.state, broken_rules=rules)
+    if failed:
+        raise failed

@@ -1,0 +1,85 @@
+"""GET /videos/{id}/…: where a video is on its way, what we know of it, and its files. DELETE /videos/{id}."""
+
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from videos import steps, views
+from videos.api import base_url, logger, make_api, no_such_route
+from videos.errors import NotPlayable
+from videos.model import Output, Video
+from videos.wiring import http_settings, service
+
+app = make_api(http_settings().allowed_origins)
+
+# What plays everywhere first. A copy of the upload stands in while the rest is being made.
+BEST_FIRST = ("720p", "720p-turned", "720p-hevc")
+FILES = {
+    "video.mp4": BEST_FIRST,
+    "poster.jpg": ("poster",),
+    **{f"{name}.mp4": (name,) for name in (*BEST_FIRST, "540p", "360p")},
+}
+
+
+@app.get("/videos/<video_id>/status")
+def read_status(video_id: str) -> Response[Any]:
+    video = _video(video_id)
+    etag = f'"{video.version}"'
+    headers: dict[str, str | list[str]] = {"ETag": etag, "Cache-Control": "no-cache"}
+    if etag in app.current_event.headers.get("if-none-match", ""):
+        return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, views.status(video), headers=headers)
+
+
+@app.get("/videos/<video_id>/metadata")
+def read_metadata(video_id: str) -> dict[str, Any]:
+    return views.metadata(_video(video_id), base_url(app, http_settings().public_url))
+
+
+@app.get("/videos/<video_id>/<file>")
+def read_file(video_id: str, file: str) -> Response[Any]:
+    """Send the client to a short-lived signed URL of the file."""
+    if file not in FILES:
+        raise no_such_route()
+    video = _video(video_id)
+    output = next(filter(None, map(video.output, FILES[file])), None)
+    if output is None:
+        raise _not_there(video, file)
+    return Response(HTTPStatus.FOUND, headers={"Location": _signed_url(output), "Cache-Control": "no-store"})
+
+
+@app.delete("/videos/<video_id>")
+def delete_video(video_id: str) -> Response[Any]:
+    steps.delete_video(steps.known_id(video_id), service())
+    logger.info("deleted", video_id=video_id)
+    return Response(HTTPStatus.NO_CONTENT)
+
+
+def _video(video_id: str) -> Video:
+    return service().videos.get(steps.known_id(video_id))
+
+
+def _signed_url(output: Output) -> str:
+    return service().storage.download_url(
+        output.key, content_type=output.content_type, expires_in_s=service().links_last_s
+    )
+
+
+def _not_there(video: Video, file: str) -> NotPlayable:
+    if ending := views.ending(video):
+        return NotPlayable(
+            f"There is no {file}: {ending['error']}", suggestions=ending["suggestions"], state=video.state
+        )
+    return NotPlayable(
+        f"There is no {file} yet; the video is {video.state}.",
+        suggestions=[f"Ask GET /videos/{video.id}/status until playable is true."],
+        state=video.state,
+    )
+
+
+@logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST, clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return app.resolve(event, context)

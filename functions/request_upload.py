@@ -1,0 +1,61 @@
+"""POST /upload: register a video and answer with a ticket, or take the file itself and check it."""
+
+import base64
+import tempfile
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from videos import form, steps, views
+from videos.api import base_url, json_body, logger, make_api
+from videos.errors import BadRequest
+from videos.wiring import http_settings, service
+
+app = make_api(http_settings().allowed_origins)
+
+
+@app.post("/upload")
+def request_upload() -> tuple[dict[str, Any], int]:
+    kind = app.current_event.headers.get("content-type", "")
+    if kind.lower().startswith("multipart/form-data"):
+        return take_file(kind)
+    try:
+        wanted = msgspec.convert(json_body(app), steps.UploadRequest)
+    except msgspec.ValidationError as error:
+        raise BadRequest(
+            f"The upload request does not fit: {error}.",
+            suggestions=[
+                'Send {"filename": "clip.mp4", "content_type": "video/mp4", "size": 1048576}; size is in bytes.'
+            ],
+        ) from None
+    video, ticket = steps.request_upload(wanted, service())
+    logger.info("ticket", video_id=video.id, method=ticket.method)
+    return views.ticket(video, ticket, _base_url()), HTTPStatus.CREATED
+
+
+def take_file(content_type: str) -> tuple[dict[str, Any], int]:
+    with tempfile.TemporaryDirectory(prefix="form-") as folder:
+        sent = form.file_of(_body_bytes(), content_type, Path(folder))
+        video = steps.receive_file(sent.filename, sent.content_type, sent.path, service())
+    assert video.media
+    logger.info("received", video_id=video.id, state=video.state)
+    answer = {"id": video.id, "url": views.video_url(video, _base_url()), "specs": views.specs(video.media)}
+    return {**answer, "state": video.state, "links": views.links(video, _base_url())}, HTTPStatus.CREATED
+
+
+def _body_bytes() -> bytes:
+    body = app.current_event.body or ""
+    return base64.b64decode(body) if app.current_event.is_base64_encoded else body.encode()
+
+
+def _base_url() -> str:
+    return base_url(app, http_settings().public_url)
+
+
+@logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST, clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return app.resolve(event, context)

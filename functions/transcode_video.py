@@ -1,0 +1,41 @@
+"""SQS transcode jobs: playable first, then the ladder. Only failed messages come back."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from videos.api import logger
+from videos.errors import UnknownVideo
+from videos.ports import Job
+from videos.transcode import transcode
+from videos.wiring import service
+
+LONGEST_PAUSE_S = 60
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Work off every message; name those to deliver again, after a pause that doubles."""
+    failures = [record["messageId"] for record in event["Records"] if not _transcode_one(record)]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def _transcode_one(record: dict[str, Any]) -> bool:
+    job = Job(
+        video_id=json.loads(record["body"])["video_id"],
+        receipt=record["receiptHandle"],
+        receives=int(record["attributes"]["ApproximateReceiveCount"]),
+    )
+    last_try = job.receives >= service().most_attempts
+    try:
+        video = transcode(job.video_id, service(), last_try=last_try)
+    except UnknownVideo:
+        logger.info("nothing to transcode", video_id=job.video_id)
+    except Exception:
+        logger.exception("not transcoded", video_id=job.video_id, receives=job.receives)
+        service().jobs.give_back(job, delay_s=min(2**job.receives, LONGEST_PAUSE_S))
+        return False
+    else:
+        logger.info("transcoded", video_id=job.video_id, state=video.state)
+    return True

@@ -1,0 +1,16 @@
+"""The service itself: short portrait videos, from upload ticket to playback.
+
+    model    what a video is, and the states it moves through
+    rules    the spec as data, one small function per rule
+    tools    ffprobe, ffmpeg and libmagic
+    steps    the use cases; the only place where ports meet rules
+    ports    Storage, Videos, Jobs: what the steps ask of the outside
+    aws      those ports on S3, DynamoDB and SQS
+    local    those ports on a folder and SQLite
+    api      HTTP vocabulary: resolver, answers, errors to status codes
+    wiring   the environment, read once, made into ports
+    errors   every refusal
+
+Imports point one way, handlers → api, wiring, steps → tools, rules, ports →
+model → errors; tests/test_architecture.py holds them to it.
+"""

@@ -1,0 +1,95 @@
+"""How to mend a refused file: on an iPhone, on Android, and with one ffmpeg command."""
+
+import shlex
+
+from videos.model import Media
+
+HDR = ("arib-std-b67", "smpte2084")
+_RESOLUTION = (
+    "iPhone: export from an editor such as CapCut or iMovie as a vertical 720p video, 9:16.",
+    "Android: hold the phone upright, Camera → Settings → Video size → HD 720p; or export as 720p, 9:16.",
+)
+_ADVICE: dict[str, tuple[str, ...]] = {
+    "content": (
+        "iPhone: send the video itself, not a photo or a Live Photo; in an app, pick with mediaType 'video'.",
+        "Android: send the .mp4 of the camera, not its thumbnail or a link to it.",
+    ),
+    "integrity": (
+        "iPhone and Android: play the clip to its end. If it plays, send it again; if not, record it again.",
+        "If it is protected (bought or rented), it cannot be used.",
+    ),
+    "resolution": _RESOLUTION,
+    "frame_rate": (
+        "iPhone: Settings → Camera → Record Video → 30 fps, Auto FPS off; no slow motion or time-lapse.",
+        "Android: Camera → Settings → Video → 30 fps, Auto frame rate off.",
+    ),
+    "codec": (
+        "iPhone: Settings → Camera → Formats → Most Compatible, and Apple ProRes off.",
+        "Android: Camera → Settings → Video → H.264 (compatible) instead of AV1 or VP9.",
+    ),
+    "color": (
+        "iPhone: Settings → Camera → Record Video → HDR Video off.",
+        "Android: Camera → Settings → Video → HDR10+ or HLG off.",
+    ),
+    "duration": (
+        "iPhone: Photos → Edit → drag the ends of the clip inwards, then save it as a new clip.",
+        "Android: Google Photos → Edit → Trim, then save a copy.",
+    ),
+    "size": (
+        "iPhone: export at a lower bit rate or shorter; 60 s fits at about 0.8 Mbit/s, 15 s at 3.2.",
+        "Android: export at a lower bit rate or shorter; 60 s fits at about 0.8 Mbit/s, 15 s at 3.2.",
+    ),
+}
+
+
+def advice(rule: str, media: Media) -> tuple[str, ...]:
+    """What to do on a phone about a broken rule, a sentence each."""
+    if rule == "content" and media.content.startswith("image/"):
+        return (
+            "This is a picture: the app sent a thumbnail or a photo instead of the video.",
+            *_ADVICE["content"],
+        )
+    return _ADVICE[rule]
+
+
+def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
+    """An ffmpeg command that mends everything that is wrong with this file at once.
+
+    "" where none can: nothing to play in it, encrypted, or cut off before its index.
+    HDR needs ffmpeg 8 or newer, whose scale filter maps tones.
+    """
+    if (
+        not media.codec
+        or not media.duration_s
+        or not media.width_px
+        or any("encrypted" in fault for fault in media.faults)
+    ):
+        return ""
+    lasting_s = min(media.duration_s, max_duration_s)
+    audio_rate = 96_000 if media.audio else 0
+    # 90 % of the ceiling, over one second more: room for the container and for the rate control's buffer.
+    video_rate = min(4_000_000, int(max_bytes * 8 * 0.9 / (lasting_s + 1)) - audio_rate)
+    filters = [
+        "fps=30",
+        "scale=720:1280:force_original_aspect_ratio=decrease",
+        "pad=720:1280:-1:-1",
+        *_to_bt709(media),
+        "setsar=1",
+        "format=yuv420p",
+    ]
+    words = [
+        "ffmpeg", "-i", "INPUT", "-map", f"0:{media.stream_index}", "-map", "0:a:0?",
+        "-t", f"{lasting_s:g}", "-vf", ",".join(filters),
+        "-c:v", "libx264", "-crf", "23", "-maxrate", str(video_rate), "-bufsize", str(video_rate),
+        "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
+        "-c:a", "aac", "-b:a", "96k", "-movflags", "+faststart", "OUTPUT.mp4",
+    ]  # fmt: skip
+    return shlex.join(words)
+
+
+def _to_bt709(media: Media) -> list[str]:
+    if media.color_transfer in HDR:
+        return [
+            "scale=out_primaries=bt709:out_transfer=bt709:out_color_matrix=bt709:out_range=tv:intent=perceptual"
+        ]
+    return ["scale=out_color_matrix=bt709:out_range=tv", "setparams=color_primaries=bt709:color_trc=bt709"]

@@ -1,0 +1,121 @@
+"""The HTTP vocabulary: resolver, answers, and the one table from errors to status codes."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+from videos import errors
+from videos.errors import UnknownRoute, VideoError
+
+STATUS_OF: dict[type[VideoError], HTTPStatus] = {
+    errors.BadRequest: HTTPStatus.BAD_REQUEST,
+    errors.UnreadableBody: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnknownRoute: HTTPStatus.NOT_FOUND,
+    errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.UnknownVideo: HTTPStatus.NOT_FOUND,
+    errors.NotPlayable: HTTPStatus.CONFLICT,
+    errors.Refused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WrongMove: HTTPStatus.CONFLICT,
+    errors.LostRace: HTTPStatus.CONFLICT,
+    errors.BadMedia: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ToolFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# What a web page may read of an answer besides its body.
+EXPOSED_HEADERS = ["ETag", "Location", "Retry-After"]
+ROUTES = "POST /upload, GET and DELETE /videos/{id}…, GET /health"
+
+logger = Logger(service="tiktoken")
+
+
+def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:
+    """A resolver that answers CORS and, in the usual shape, every error."""
+    first, *others = allowed_origins
+    app = APIGatewayRestResolver(
+        cors=CORSConfig(
+            allow_origin=first,
+            extra_origins=others,
+            allow_headers=["If-None-Match"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=86400,
+        )
+    )
+
+    @app.exception_handler(VideoError)
+    def refuse(error: VideoError) -> Response[str]:
+        status, body = answer(error)
+        log = logger.exception if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info
+        log("refused", code=error.code, status=status)
+        return _no_store(status, body)
+
+    @app.not_found
+    def unknown_route(_: NotFoundError) -> Response[str]:
+        return refuse(no_such_route())
+
+    @app.exception_handler(Exception)
+    def break_down(_: Exception) -> Response[str]:
+        logger.exception("unexpected")
+        return _no_store(HTTPStatus.INTERNAL_SERVER_ERROR, internal_error())
+
+    return app
+
+
+def answer(error: VideoError) -> tuple[HTTPStatus, dict[str, Any]]:
+    """The status and body that say ``error`` to a client."""
+    body = {"error": str(error), "suggestions": list(error.suggestions), "code": error.code, **error.details}
+    return STATUS_OF[type(error)], body
+
+
+def internal_error() -> dict[str, Any]:
+    return {
+        "error": "Something went wrong on our side.",
+        "suggestions": ["Try again in a moment; the request itself may be fine."],
+        "code": "internal_error",
+    }
+
+
+def no_such_route() -> UnknownRoute:
+    return UnknownRoute("Nothing answers here.", suggestions=[f"The routes are {ROUTES}."])
+
+
+def base_url(app: APIGatewayRestResolver, public_url: str) -> str:
+    """Where clients reach this API: the setting, else what API Gateway was called by."""
+    if public_url:
+        return public_url
+    context = app.current_event.request_context
+    return f"https://{context['domainName']}/{context['stage']}"
+
+
+def json_body(app: APIGatewayRestResolver) -> Any:
+    """The parsed body of a request.
+
+    Raises:
+        UnreadableBody: it does not say that it is JSON.
+        BadRequest: it is not.
+    """
+    kind = app.current_event.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", ""):
+        raise errors.UnreadableBody(
+            f"This route does not read {kind[:100]!r}.",
+            suggestions=["Send Content-Type: application/json, or multipart/form-data with the file in it."],
+        )
+    try:
+        return json.loads(app.current_event.decoded_body or "")
+    except (ValueError, RecursionError):
+        raise errors.BadRequest(
+            "The body is not JSON.",
+            suggestions=['Send {"filename": "clip.mp4", "content_type": "video/mp4", "size": 1048576}.'],
+        ) from None
+
+
+def _no_store(status: HTTPStatus, body: dict[str, Any]) -> Response[str]:
+    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "2"
+    return Response(int(status), content_types.APPLICATION_JSON, json.dumps(body), headers=headers)

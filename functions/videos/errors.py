@@ -1,0 +1,119 @@
+"""Every way the service says no.
+
+    VideoError
+    ├── BadRequest          the request is wrong: change it, then send it again
+    │   ├── UnreadableBody  its body is not of a type this route reads
+    │   └── BodyTooLarge    its body is more than the gateway carries: ask for a ticket
+    ├── UnknownRoute        nothing answers at this path
+    ├── WrongMethod         this path answers other methods
+    ├── UnknownVideo        no video has this id
+    ├── NotPlayable         there is nothing to play yet, or never will be
+    ├── Refused             the file breaks the spec; carries every violation
+    ├── WrongMove           no arrow leads from this state to that one: a bug, or news come late
+    ├── LostRace            somebody else changed the video first: read it again
+    ├── BadMedia            a tool read the file and gave it up: trying again will not help
+    ├── ToolFailed          a tool is missing, hung or was killed: trying again may help
+    └── Unavailable         storage, table or queue did not answer: try again later
+
+A class exists where a caller acts differently. ``api.STATUS_OF`` turns them into
+status codes; nothing here knows HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One broken rule of the spec, for programs (``rule``) and for people (the rest)."""
+
+    rule: str
+    found: str
+    expected: str
+    message: str
+    suggestions: tuple[str, ...] = ()
+
+
+class VideoError(Exception):
+    """A refusal: a sentence and suggestions for people, a stable ``code`` for programs.
+
+    ``details`` are further fields of the answer, such as ``violations``.
+    """
+
+    code = "video_error"
+
+    def __init__(self, message: str, *, suggestions: Sequence[str] = (), **details: Any) -> None:
+        super().__init__(message)
+        self.suggestions = tuple(suggestions)
+        self.details = details
+
+
+class BadRequest(VideoError):
+    code = "bad_request"
+
+
+class UnreadableBody(BadRequest):
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(BadRequest):
+    code = "body_too_large"
+
+
+class UnknownRoute(VideoError):
+    code = "unknown_route"
+
+
+class WrongMethod(VideoError):
+    code = "method_not_allowed"
+
+
+class UnknownVideo(VideoError):
+    code = "unknown_video"
+
+    def __init__(self, video_id: str) -> None:
+        super().__init__(
+            f"No video has the id {video_id[:64]!r}.",
+            suggestions=[
+                "Use the id that POST /upload answered.",
+                "The video may have been deleted; ask for a new upload ticket.",
+            ],
+        )
+
+
+class NotPlayable(VideoError):
+    code = "not_playable"
+
+
+class Refused(VideoError):
+    code = "video_refused"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        every_suggestion = dict.fromkeys(text for problem in problems for text in problem.suggestions)
+        super().__init__(
+            problems[0].message,
+            suggestions=tuple(every_suggestion),
+            violations=[asdict(problem) for problem in problems],
+        )
+        self.problems = tuple(problems)
+
+
+class WrongMove(VideoError):
+    code = "wrong_move"
+
+
+class LostRace(VideoError):
+    code = "lost_race"
+
+
+class BadMedia(VideoError):
+    code = "bad_media"
+
+
+class ToolFailed(VideoError):
+    code = "tool_failed"
+
+
+class Unavailable(VideoError):
+    code = "unavailable"

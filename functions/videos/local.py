@@ -1,0 +1,570 @@
+"""The ports on a folder and SQLite: the whole service on a laptop, and the tests' stand-in for AWS.
+
+    objects/<key>   one file per object
+    incoming/       objects on their way in; a crash may leave some behind
+
+Signed URLs and upload forms carry S3's conditions and are refused with S3's codes, so that an
+app which works here works there. ``local_server`` answers at those URLs.
+"""
+
+import hmac
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import time
+import weakref
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import ceil
+from pathlib import Path
+from secrets import token_bytes
+from stat import S_ISREG
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+import msgspec
+
+from videos.errors import LostRace, Unavailable, UnknownVideo
+from videos.model import StoredObject, Video
+from videos.ports import Job, QueueStats, Ticket
+
+LARGEST_PUT_BYTES = 5 * 1024**3  # S3 takes no more in one PUT
+LARGEST_FORM_BYTES = 64 * 1024  # a form without its file
+
+
+class Denied(Exception):
+    """A request storage refuses: S3's own ``code``, and a sentence that says which condition failed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Permit(NamedTuple):
+    """What a verified upload may write: this object, of a size in this range, ends included."""
+
+    key: str
+    least_bytes: int
+    most_bytes: int
+
+
+def secret(folder: Path) -> bytes:
+    """What signs the URLs of this folder: made on first use, kept so that they outlive a restart."""
+    path = folder / "secret"
+    with _answers("secret"):
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            made = folder / f"secret-{uuid4().hex}"
+            made.touch(mode=0o600)
+            made.write_bytes(token_bytes(32))
+            made.rename(path)
+        return path.read_bytes()
+
+
+class FolderStorage:
+    """Objects as files. ``secret`` signs the URLs; whoever has it can write tickets."""
+
+    def __init__(self, folder: Path, base_url: str, secret: bytes) -> None:
+        self._objects = folder / "objects"
+        self._incoming = folder / "incoming"
+        self._url = f"{base_url.rstrip('/')}/storage"
+        self._secret = secret
+
+    def upload_ticket(
+        self,
+        key: str,
+        *,
+        method: Literal["POST", "PUT"],
+        content_type: str,
+        max_bytes: int,
+        exact_bytes: int | None,
+        expires_at: datetime,
+    ) -> Ticket:
+        if method == "POST":
+            return Ticket(
+                method="POST",
+                url=self._url,
+                fields=self._post_fields(key, content_type, max_bytes, expires_at),
+                expires_at=expires_at,
+                max_bytes=max_bytes,
+            )
+        headers = {"Content-Type": content_type}
+        if exact_bytes is not None:
+            headers["Content-Length"] = str(exact_bytes)
+        url = self._signed_url("PUT", key, headers, expires_at.timestamp())
+        return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
+
+    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
+        return self._signed_url("GET", key, {"Content-Type": content_type}, time.time() + expires_in_s)
+
+    def verify_post(self, fields: Mapping[str, str], *, announced_bytes: int = 0) -> Permit:
+        """What an upload form with these ``fields``, without the file, may write.
+
+        Args:
+            announced_bytes: the form's Content-Length, if it has one.
+
+        Raises:
+            Denied: the policy is not ours, is over, or says something else than the fields;
+                or so many bytes are too many already.
+        """
+        given = {name.lower(): value for name, value in fields.items()}
+        policy = given.pop("policy", "")
+        self._verify(given.pop("x-amz-signature", ""), "POST", policy)
+        terms = json.loads(b64decode(policy))
+        if datetime.now(UTC) > datetime.fromisoformat(terms["expiration"]):
+            raise Denied(
+                "AccessDenied", f"Invalid according to Policy: Policy expired at {terms['expiration']}."
+            )
+        *fixed, (_, least_bytes, most_bytes) = terms["conditions"]
+        for name, signed in ((name, value) for condition in fixed for name, value in condition.items()):
+            if (value := given.pop(name.lower(), None)) != signed:
+                raise Denied(
+                    "AccessDenied",
+                    f"Invalid according to Policy: field {name} is {value!r}; the ticket says {signed!r}.",
+                )
+        if extra := [name for name in given if not name.startswith("x-ignore-")]:
+            raise Denied(
+                "AccessDenied", f"Invalid according to Policy: Extra input fields: {', '.join(extra)}."
+            )
+        if announced_bytes > most_bytes + LARGEST_FORM_BYTES:
+            raise _too_large(most_bytes)
+        return Permit(terms["conditions"][0]["key"], least_bytes, most_bytes)
+
+    def verify_put(self, key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Permit:
+        """What a PUT to this URL may write. ``headers`` has lower-case names.
+
+        Raises:
+            Denied: the URL is not ours or is over, or a header is not the one it was signed for.
+        """
+        fixed = self._verify_url("PUT", key, query)
+        if "content-length" not in headers:
+            raise Denied(
+                "MissingContentLength", "You must provide the Content-Length HTTP header: no chunks."
+            )
+        for name, signed in fixed.items():
+            if (value := headers.get(name.lower())) != signed:
+                raise Denied(
+                    "SignatureDoesNotMatch",
+                    f"The header {name} is {value!r}; this URL was signed for {signed!r}. "
+                    "Send exactly the headers of the ticket.",
+                )
+        size_bytes = int(headers["content-length"])
+        if size_bytes > LARGEST_PUT_BYTES:
+            raise _too_large(LARGEST_PUT_BYTES)
+        return Permit(key, size_bytes, size_bytes)
+
+    def verify_get(self, key: str, query: Mapping[str, str]) -> str:
+        """The content type to answer this URL with. Raises Denied if it is not ours, or is over."""
+        return self._verify_url("GET", key, query)["Content-Type"]
+
+    def upload(self, permit: Permit) -> "Upload":
+        """Take in an object piece by piece, as ``Upload`` says."""
+        return Upload(self._incoming / uuid4().hex, self.path(permit.key), permit)
+
+    def stat(self, key: str) -> StoredObject:
+        with _answers(key):
+            return _stored(key, self.path(key).stat())
+
+    def fetch(self, key: str, to: Path) -> StoredObject:
+        path = self.path(key)
+        part = to.with_name(f"{to.name}.part")
+        with _answers(key):
+            try:
+                part.hardlink_to(path)  # what replaces the object is another file: this one stays
+                found = part.stat()
+            except FileNotFoundError:
+                raise
+            except OSError:  # another disk, or one without hard links
+                with path.open("rb") as source, part.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                    found = os.fstat(source.fileno())
+            to.unlink(missing_ok=True)  # a rename onto another link to the same file does nothing
+            part.rename(to)
+            return _stored(key, found)
+
+    def save(self, file: Path, key: str, *, content_type: str) -> StoredObject:  # noqa: ARG002
+        """The type is not kept: every download URL names its own."""
+        with file.open("rb") as source, self.upload(Permit(key, 0, sys.maxsize)) as upload:
+            shutil.copyfileobj(source, upload, 1024**2)
+            return upload.commit()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        folder, _, _ = prefix.rpartition("/")
+        start = self.path(folder) if folder else self._objects
+        found = [Path(parent, name) for parent, _, names in os.walk(start) for name in names]
+        keys = sorted(path.relative_to(self._objects).as_posix() for path in found)
+        return (key for key in keys if key.startswith(prefix))
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            with _answers(key):
+                self.path(key).unlink(missing_ok=True)
+
+    def ping(self) -> None:
+        with _answers("health"), self.upload(Permit("health", 0, 0)) as upload:
+            upload.commit()
+            self.path("health").read_bytes()
+
+    def path(self, key: str) -> Path:
+        """The file of ``key``. Raises ValueError if that would not be one below our folder."""
+        if "\0" in key or any(part in ("", ".", "..") for part in key.split("/")):
+            raise ValueError(f"{key!r} is no key.")
+        return self._objects / key
+
+    def _post_fields(
+        self, key: str, content_type: str, max_bytes: int, expires_at: datetime
+    ) -> dict[str, str]:
+        fixed = {"key": key, "Content-Type": content_type}
+        terms = {
+            "expiration": expires_at.astimezone(UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+            "conditions": [
+                *({name: value} for name, value in fixed.items()),
+                ["content-length-range", 1, max_bytes],
+            ],
+        }
+        policy = b64encode(json.dumps(terms).encode()).decode()
+        return {**fixed, "policy": policy, "x-amz-signature": self._sign("POST", policy)}
+
+    def _signed_url(self, method: str, key: str, headers: Mapping[str, str], expires: float) -> str:
+        query = {**headers, "expires": str(ceil(expires))}
+        signature = self._sign(method, key, query)
+        return f"{self._url}/{quote(key)}?{urlencode({**query, 'signature': signature})}"
+
+    def _verify_url(self, method: str, key: str, query: Mapping[str, str]) -> dict[str, str]:
+        """The headers such a URL was signed for."""
+        signed = {name: value for name, value in query.items() if name != "signature"}
+        self._verify(query.get("signature", ""), method, key, signed)
+        if time.time() > int(expires := signed.pop("expires")):
+            until = datetime.fromtimestamp(int(expires), UTC).isoformat()
+            raise Denied("AccessDenied", f"Request has expired: the URL was good until {until}.")
+        return signed
+
+    def _verify(self, signature: str, *signed: object) -> None:
+        if not signature:
+            raise Denied("AccessDenied", "Access Denied: nothing here is public, and there is no signature.")
+        if not hmac.compare_digest(signature.encode(), self._sign(*signed).encode()):
+            raise Denied(
+                "SignatureDoesNotMatch",
+                "The signature is of another request: method, key, query or policy changed after signing.",
+            )
+
+    def _sign(self, *conditions: object) -> str:
+        return hmac.new(self._secret, json.dumps(conditions, sort_keys=True).encode(), "sha256").hexdigest()
+
+
+class Upload:
+    """One object on its way in: counted as it comes, and seen by nobody before ``commit``.
+
+    Leaving it without that leaves nothing behind.
+    """
+
+    def __init__(self, part: Path, path: Path, permit: Permit) -> None:
+        self._part = part
+        self._path = path
+        self._permit = permit
+        self._size_bytes = 0
+
+    def __enter__(self) -> Self:
+        with _answers(self._permit.key):
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("xb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _answers(self._permit.key):
+            self._part.unlink(missing_ok=True)
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Raises Denied the moment there is more than the permit allows."""
+        self._size_bytes += len(data)
+        if self._size_bytes > self._permit.most_bytes:
+            raise _too_large(self._permit.most_bytes)
+        with _answers(self._permit.key):
+            self._file.write(data)
+
+    def commit(self) -> StoredObject:
+        """Put it in place, durable and at once. Raises Denied if there is too little of it."""
+        if self._size_bytes < self._permit.least_bytes:
+            raise Denied(
+                "EntityTooSmall",
+                f"Your proposed upload has {self._size_bytes} bytes; "
+                f"the minimum allowed size is {self._permit.least_bytes}.",
+            )
+        with _answers(self._permit.key):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.rename(self._path)
+            _sync(self._path.parent)
+            return _stored(self._permit.key, os.fstat(self._file.fileno()))
+
+
+class SqliteVideos:
+    """Each record as JSON, beside the two columns that are compared."""
+
+    def __init__(self, path: Path) -> None:
+        self._run = _Database(
+            path,
+            """
+            CREATE TABLE IF NOT EXISTS videos (
+                id TEXT PRIMARY KEY, version INTEGER NOT NULL, recover_at REAL, document BLOB NOT NULL
+            );
+            CREATE INDEX IF NOT EXISTS in_flight ON videos (recover_at) WHERE recover_at IS NOT NULL;
+            """,
+        ).run
+
+    def add(self, video: Video) -> Video:
+        written = replace(video, version=video.version + 1)
+        added = self._run(
+            "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+            video.id, written.version, _recover_at(written), msgspec.json.encode(written),
+        )  # fmt: skip
+        if not added:
+            raise _lost(video)
+        return written
+
+    def get(self, video_id: str) -> Video:
+        for (document,) in self._run("SELECT document FROM videos WHERE id = ?", video_id):
+            return _video(document)
+        raise UnknownVideo(video_id)
+
+    def update(self, video: Video) -> Video:
+        written = replace(video, version=video.version + 1)
+        updated = self._run(
+            "UPDATE videos SET version = ?, recover_at = ?, document = ? "
+            "WHERE id = ? AND version = ? RETURNING id",
+            written.version, _recover_at(written), msgspec.json.encode(written), video.id, video.version,
+        )  # fmt: skip
+        if not updated:
+            raise _lost(video)
+        return written
+
+    def delete(self, video_id: str) -> None:
+        self._run("DELETE FROM videos WHERE id = ?", video_id)
+
+    def overdue(self, now: datetime, *, limit: int) -> list[Video]:
+        found = self._run(
+            "SELECT document FROM videos WHERE recover_at <= ? ORDER BY recover_at LIMIT ?",
+            now.timestamp(),
+            limit,
+        )
+        return [_video(document) for (document,) in found]
+
+    def ping(self) -> None:
+        self._run("SELECT id FROM videos LIMIT 1")
+
+
+_READY = "FROM jobs WHERE queue = ? AND NOT dead AND ready_at <= ?"
+
+
+class SqliteJobs:
+    """One of the queues in a database, each known by its name.
+
+    A row has a ``receipt`` while it is in flight; ``ready_at`` is when it may be delivered (again).
+    """
+
+    def __init__(
+        self, path: Path, *, queue: str = "transcode", visibility_s: int = 900, max_receives: int = 5
+    ) -> None:
+        self._run = _Database(
+            path,
+            """
+            CREATE TABLE IF NOT EXISTS jobs (
+                id INTEGER PRIMARY KEY, queue TEXT NOT NULL, video_id TEXT NOT NULL, ready_at REAL NOT NULL,
+                receives INTEGER NOT NULL DEFAULT 0, receipt TEXT UNIQUE, dead INTEGER NOT NULL DEFAULT 0
+            );
+            CREATE INDEX IF NOT EXISTS living ON jobs (queue, ready_at) WHERE NOT dead;
+            """,
+        ).run
+        self._queue = queue
+        self._visibility_s = visibility_s
+        self._max_receives = max_receives
+
+    def beside(self, queue: str) -> Self:
+        """Another queue in the same database."""
+        other = copy(self)
+        other._queue = queue
+        return other
+
+    def put(self, video_id: str, *, delay_s: int = 0) -> None:
+        self._run(
+            "INSERT INTO jobs (queue, video_id, ready_at) VALUES (?, ?, ?)",
+            self._queue, video_id, time.time() + delay_s,
+        )  # fmt: skip
+
+    def receive(self) -> Job | None:
+        now = time.time()
+        if not self._run(f"SELECT id {_READY} LIMIT 1", self._queue, now):
+            return None  # without a write: idle workers ask often
+        self._run(
+            f"UPDATE jobs SET dead = 1, receipt = NULL WHERE id IN (SELECT id {_READY} AND receives >= ?)",
+            self._queue, now, self._max_receives,
+        )  # fmt: skip
+        delivered = self._run(
+            f"""
+            UPDATE jobs SET receipt = ?, ready_at = ?, receives = receives + 1
+            WHERE id = (SELECT id {_READY} AND receives < ? ORDER BY ready_at, id LIMIT 1)
+            RETURNING video_id, receipt, receives
+            """,
+            uuid4().hex, now + self._visibility_s, self._queue, now, self._max_receives,
+        )  # fmt: skip
+        for video_id, receipt, receives in delivered:
+            return Job(video_id=video_id, receipt=receipt, receives=receives)
+        return None
+
+    def done(self, job: Job) -> None:
+        self._run("DELETE FROM jobs WHERE receipt = ?", job.receipt)
+
+    def give_back(self, job: Job, *, delay_s: int = 0) -> None:
+        self._run(
+            "UPDATE jobs SET receipt = NULL, ready_at = ? WHERE receipt = ?",
+            time.time() + delay_s,
+            job.receipt,
+        )
+
+    def release_all(self) -> None:
+        """Make ready what is in flight: whoever had it is gone."""
+        self._run(
+            "UPDATE jobs SET receipt = NULL, ready_at = ? WHERE queue = ? AND receipt IS NOT NULL",
+            time.time(), self._queue,
+        )  # fmt: skip
+
+    def dead(self, *, limit: int = 10) -> list[str]:
+        found = self._run(
+            "SELECT video_id FROM jobs WHERE queue = ? AND dead ORDER BY ready_at, id LIMIT ?",
+            self._queue,
+            limit,
+        )
+        return [video_id for (video_id,) in found]
+
+    def redrive(self) -> int:
+        revived = self._run(
+            "UPDATE jobs SET dead = 0, receives = 0, ready_at = ? WHERE queue = ? AND dead RETURNING id",
+            time.time(), self._queue,
+        )  # fmt: skip
+        return len(revived)
+
+    def stats(self) -> QueueStats:
+        [(total, in_flight, dead)] = self._run(
+            "SELECT count(*), count(receipt) FILTER (WHERE ready_at > ?), count(*) FILTER (WHERE dead) "
+            "FROM jobs WHERE queue = ?",
+            time.time(), self._queue,
+        )  # fmt: skip
+        return QueueStats(waiting=total - in_flight - dead, in_flight=in_flight, dead=dead)
+
+
+class _Database:
+    """One SQLite file for many threads: each statement borrows a connection, or opens one."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        weakref.finalize(self, _close, self._idle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._connection() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(schema)
+
+    def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of one statement, which is a transaction of its own."""
+        with self._connection() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop() if self._idle else self._open()
+        except IndexError:  # another thread was quicker
+            connection = self._open()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise _unavailable("The database", error) from error
+        self._idle.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=5.0, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            raise _unavailable("The database", error) from error
+        return connection
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _video(document: bytes) -> Video:
+    return msgspec.json.decode(document, type=Video)
+
+
+def _recover_at(video: Video) -> float | None:
+    return video.recover_at.timestamp() if video.recover_at else None
+
+
+def _lost(video: Video) -> LostRace:
+    return LostRace(
+        f"Video {video.id} was changed by somebody else.",
+        suggestions=["Read the video again; what you wanted may be done already."],
+    )
+
+
+def _stored(key: str, found: os.stat_result) -> StoredObject:
+    if not S_ISREG(found.st_mode):
+        raise FileNotFoundError(f"No such key: {key!r}")
+    return StoredObject(
+        key=key,
+        size_bytes=found.st_size,
+        etag=f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}",
+        stored_at=datetime.fromtimestamp(found.st_mtime, UTC),
+    )
+
+
+def _too_large(most_bytes: int) -> Denied:
+    return Denied(
+        "EntityTooLarge", f"Your proposed upload exceeds the maximum allowed size of {most_bytes} bytes."
+    )
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in it survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _answers(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise FileNotFoundError(f"No such key: {key!r}") from None
+    except OSError as error:
+        raise _unavailable("The folder", error) from error
+
+
+def _unavailable(what: str, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"{what} cannot be used now: {error}.",
+        suggestions=["See that the disk is not full and the folder is yours, then try again."],
+    )

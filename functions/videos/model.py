@@ -1,0 +1,188 @@
+"""What a video is, what we know of its file, and the states it moves through."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from videos.errors import Problem, WrongMove
+
+
+class State(StrEnum):
+    AWAITING_UPLOAD = "awaiting_upload"  # a ticket is out
+    QUEUED = "queued"  # the file keeps the spec and waits for a worker
+    PROCESSING = "processing"  # a worker has it; it may be playable already
+    COMPLETED = "completed"  # every output is there
+    REJECTED = "rejected"  # the file breaks the spec
+    FAILED = "failed"  # we could not process it, however often we tried
+    EXPIRED = "expired"  # nothing was uploaded in time
+
+
+# One row per state: the states it may move to. The README draws this.
+MOVES: dict[State, frozenset[State]] = {
+    State.AWAITING_UPLOAD: frozenset({State.QUEUED, State.REJECTED, State.FAILED, State.EXPIRED}),
+    State.QUEUED: frozenset({State.PROCESSING, State.FAILED}),
+    State.PROCESSING: frozenset({State.PROCESSING, State.COMPLETED, State.REJECTED, State.FAILED}),
+    State.COMPLETED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.FAILED: frozenset({State.PROCESSING}),  # an operator sent its job back
+    State.EXPIRED: frozenset(),
+}
+FINISHED = frozenset({State.COMPLETED, State.REJECTED, State.FAILED, State.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """The first sound track that can be read."""
+
+    stream_index: int
+    codec: str
+    profile: str = ""
+    channels: int = 0
+    sample_rate_hz: int = 0
+    bit_rate: int = 0  # bits per second, 0 if unknown
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Facts about one file, as measured from its samples where headers can lie.
+
+    Attributes:
+        content: what the bytes are, as a MIME type by libmagic.
+        width_px, height_px: as displayed, after cropping, sample aspect ratio and rotation.
+        other_sizes: every further displayed size met in the stream, ``"1280x720"``.
+        rotation: clockwise quarter turns a player makes, in degrees: 0, 90, 180 or 270.
+        frame_rate: frames per second, 1 ÷ the mean of the ordinary gaps between frames.
+        odd_gap_share: how many of the gaps are no ordinary ones, 0.0 to 1.0.
+        duration_s: the longest track's samples.
+        color_*: as the bitstream says, else the container; "" where neither does.
+        faults: what makes the file unusable, a sentence each: missing bytes, encryption…
+    """
+
+    content: str
+    size_bytes: int
+    video_streams: int = 0
+    stream_index: int = 0
+    codec: str = ""
+    profile: str = ""
+    level: int = 0
+    pixel_format: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    coded_width_px: int = 0
+    coded_height_px: int = 0
+    other_sizes: tuple[str, ...] = ()
+    sample_aspect_ratio: str = "1:1"
+    rotation: int = 0
+    mirrored: bool = False
+    frame_rate: float = 0.0
+    odd_gap_share: float = 0.0
+    frame_count: int = 0
+    duration_s: float = 0.0
+    bit_rate: int = 0
+    color_range: str = ""
+    color_primaries: str = ""
+    color_transfer: str = ""
+    color_space: str = ""
+    audio: Audio | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def upright(self) -> bool:
+        """Whether the coded picture is the displayed one: no turn, no mirror, square pixels."""
+        return not self.rotation and not self.mirrored and self.sample_aspect_ratio == "1:1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One object in storage. ``etag`` changes whenever the bytes do."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One published file: a rendition, or the poster (``codec`` "mjpeg")."""
+
+    name: str  # "720p", "720p-hevc", "540p", "360p", "poster"
+    key: str
+    content_type: str
+    codec: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """One upload and what became of it. Immutable: a step makes the next one with ``to``.
+
+    Attributes:
+        version: the count of writes; ``Videos.update`` compares it, so it is the only lock.
+        progress: 0 to 100; never goes down.
+        playable: an output can be played; once true, it stays.
+        attempt: the run of the transcode step that may publish; names its folder of outputs.
+        attempts: how many such runs were begun.
+        recover_at: when ``recover_videos`` should look, if nothing happened by then;
+            None once finished.
+    """
+
+    id: str
+    filename: str
+    content_type: str
+    created_at: datetime
+    updated_at: datetime
+    upload_expires_at: datetime
+    state: State = State.AWAITING_UPLOAD
+    version: int = 0
+    progress: int = 0
+    playable: bool = False
+    recover_at: datetime | None = None
+    source: StoredObject | None = None
+    media: Media | None = None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    attempt: str = ""
+    attempts: int = 0
+    outputs: tuple[Output, ...] = ()
+    failure: str = ""
+
+    @property
+    def source_key(self) -> str:
+        return f"uploads/{self.id}"
+
+    @property
+    def outputs_prefix(self) -> str:
+        """Where every output of every attempt lies."""
+        return f"outputs/{self.id}/"
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    def output(self, name: str) -> Output | None:
+        return next((output for output in self.outputs if output.name == name), None)
+
+    def to(self, state: State, *, at: datetime, recover_at: datetime | None = None, **facts: Any) -> Self:
+        """This video, one step further.
+
+        Args:
+            at: the time of the step.
+            recover_at: when to look again; must be given unless ``state`` is a finished one.
+            **facts: further fields to change. ``progress`` is raised, never lowered.
+
+        Raises:
+            WrongMove: no arrow leads there.
+        """
+        if state not in MOVES[self.state]:
+            raise WrongMove(f"Video {self.id} is {self.state}; it cannot become {state}.")
+        facts["progress"] = 100 if state is State.COMPLETED else max(self.progress, facts.get("progress", 0))
+        return replace(self, state=state, updated_at=at, recover_at=recover_at, **facts)
+
+    def postponed(self, recover_at: datetime) -> Self:
+        """The same video, to be looked at again later."""
+        return replace(self, recover_at=recover_at)

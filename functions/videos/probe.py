@@ -1,0 +1,226 @@
+"""One file on disk into ``Media``: facts from its samples and bits, where headers can lie."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from videos import boxes, tools
+from videos.errors import BadMedia
+from videos.model import Audio, Media
+from videos.tools import MediaTools
+
+PROBE_TIMEOUT_S = 12.0  # each; a file of 6 MiB takes a tenth of a second
+# What libmagic names with certainty, though parts of it might pass for a movie (a HEIC photo does).
+NO_MOVIES = (
+    "image/", "text/", "application/pdf", "application/zip", "application/json", "application/xml",
+    "application/x-mpegurl", "application/vnd.apple.mpegurl",
+    "video/x-matroska", "video/webm", "video/x-msvideo", "video/mpeg", "video/mp2t", "video/x-flv",
+    "video/x-ms-asf",
+)  # fmt: skip
+# A gap between two frames is ordinary from half to one and a half times that of 30 fps.
+SHORTEST_GAP_S, LONGEST_GAP_S = Fraction(1, 60), Fraction(1, 20)
+
+
+def probe(path: Path, using: MediaTools) -> Media:
+    """Measure a file.
+
+    What cannot be read at all comes back as ``Media`` with ``faults``, which the rules
+    turn into a refusal: that a file is bad is a finding, not an error.
+
+    Raises:
+        ToolFailed: ffprobe or libmagic is missing, hung or was killed; try again.
+    """
+    size_bytes = path.stat().st_size
+    content = tools.sniff(path) if size_bytes else "application/x-empty"
+    if size_bytes == 0 or content.startswith(NO_MOVIES):
+        return Media(content=content, size_bytes=size_bytes)
+    faults = boxes.faults(path)
+    try:
+        printed = tools.run(tools.streams_command(using, path), timeout_s=PROBE_TIMEOUT_S)
+    except BadMedia as error:
+        return Media(content=content, size_bytes=size_bytes, faults=faults or (_reason(error),))
+    facts = json.loads(printed)
+    packets = packets_by_stream(facts.get("packets", ()))
+    videos = [stream for stream in facts["streams"] if _is_video(stream)]
+    media = Media(
+        content=content,
+        size_bytes=size_bytes,
+        video_streams=len(videos),
+        duration_s=duration_s(facts["streams"], packets),
+        audio=_audio(facts["streams"], packets),
+        faults=faults,
+    )
+    if not videos:
+        return media
+    return _with_video(media, videos[0], packets.get(videos[0]["index"], []), path, using)
+
+
+def _with_video(
+    media: Media, stream: dict[str, Any], packets: list[dict[str, Any]], path: Path, using: MediaTools
+) -> Media:
+    faults = list(media.faults)
+    frames: list[dict[str, Any]] = []
+    if not packets:
+        faults.append("The video track holds no frames.")
+    elif stream.get("codec_name") in ("h264", "hevc"):
+        try:
+            command = tools.keyframes_command(using, path, stream["index"])
+            frames = json.loads(tools.run(command, timeout_s=PROBE_TIMEOUT_S)).get("frames", [])
+        except BadMedia as error:
+            faults.append(_reason(error))
+        if not frames:
+            faults.append("No frame of the video can be decoded.")
+    if any("C" in packet.get("flags", "") for packet in packets):
+        faults.append("Part of the video is missing: a frame reaches past the end of the file.")
+    rotation, mirrored = turn(stream)
+    sizes = Counter(displayed_size(frame, rotation) for frame in frames or [stream])
+    (width_px, height_px), _ = sizes.most_common(1)[0]
+    first = frames[0] if frames else stream
+    rate, odd_gap_share = frame_rate(packets, Fraction(stream["time_base"]))
+    return replace(
+        media,
+        stream_index=stream["index"],
+        codec=stream.get("codec_name", ""),
+        profile=stream.get("profile", ""),
+        level=stream.get("level", 0),
+        pixel_format=first.get("pix_fmt", ""),
+        width_px=width_px,
+        height_px=height_px,
+        coded_width_px=stream.get("width", 0),
+        coded_height_px=stream.get("height", 0),
+        other_sizes=tuple(
+            f"{width}x{height}" for width, height in sizes if (width, height) != (width_px, height_px)
+        ),
+        sample_aspect_ratio=_known(first.get("sample_aspect_ratio", "")) or "1:1",
+        rotation=rotation,
+        mirrored=mirrored,
+        frame_rate=rate,
+        odd_gap_share=odd_gap_share,
+        frame_count=len(packets),
+        bit_rate=bit_rate(packets, media.duration_s),
+        color_range=_known(first.get("color_range", "")),
+        color_primaries=_known(first.get("color_primaries", "")),
+        color_transfer=_known(first.get("color_transfer", "")),
+        color_space=_known(first.get("color_space", "")),
+        faults=tuple(faults),
+    )
+
+
+def packets_by_stream(packets: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """Packets by track, without those an edit list drops (flag D)."""
+    by_stream: dict[int, list[dict[str, Any]]] = {}
+    for packet in packets:
+        if "D" not in packet.get("flags", ""):
+            by_stream.setdefault(packet["stream_index"], []).append(packet)
+    return by_stream
+
+
+def frame_rate(packets: Sequence[dict[str, Any]], time_base: Fraction) -> tuple[float, float]:
+    """Frames per second, and the share of gaps that are out of the ordinary.
+
+    The rate is 1 ÷ the mean of the ordinary gaps in presentation order; of all gaps where
+    none is ordinary, so that 15 fps is called that. A single frame counts by its duration.
+
+    >>> frame_rate([{"pts": n * 1001} for n in range(100)], Fraction(1, 30000))
+    (29.97, 0.0)
+    """
+    times = sorted(packet["pts"] for packet in packets if "pts" in packet)
+    gaps = [(after - before) * time_base for before, after in pairwise(times)]
+    if not gaps:
+        gaps = [packet.get("duration", 0) * time_base for packet in packets]
+    ordinary = [gap for gap in gaps if SHORTEST_GAP_S <= gap <= LONGEST_GAP_S]
+    measured = ordinary or gaps
+    total = sum(measured, Fraction(0))
+    if not total:
+        return 0.0, 0.0
+    return round(float(len(measured) / total), 3), round(1 - len(ordinary) / len(gaps), 4)
+
+
+def duration_s(streams: Sequence[dict[str, Any]], packets: dict[int, list[dict[str, Any]]]) -> float:
+    """Seconds the longest picture or sound track lasts, by its samples."""
+    tracks = [
+        stream
+        for stream in streams
+        if stream.get("codec_type") in ("video", "audio") and not _is_cover(stream)
+    ]
+    return max((_track_duration_s(stream, packets) for stream in tracks), default=0.0)
+
+
+def _track_duration_s(stream: dict[str, Any], packets: dict[int, list[dict[str, Any]]]) -> float:
+    timed = [packet for packet in packets.get(stream["index"], []) if "pts" in packet]
+    if not timed:
+        return 0.0
+    end = max(packet["pts"] + packet.get("duration", 0) for packet in timed)
+    return round(float((end - min(packet["pts"] for packet in timed)) * Fraction(stream["time_base"])), 6)
+
+
+def turn(stream: dict[str, Any]) -> tuple[int, bool]:
+    """How a player turns the picture: (degrees clockwise, whether it mirrors it too).
+
+    An angle that is no quarter turn comes back as it is, for the rules to refuse.
+
+    Source: ffprobe's display matrix side data, whose ``rotation`` counts counter-clockwise.
+    """
+    for side_data in stream.get("side_data_list", ()):
+        if "displaymatrix" in side_data:
+            a, b, _, c, d, *_ = (
+                int(number) for line in side_data["displaymatrix"].split("\n") for number in line.split()[1:]
+            )
+            return -int(side_data.get("rotation", 0)) % 360, a * d - b * c < 0
+    return 0, False
+
+
+def displayed_size(frame: dict[str, Any], rotation: int) -> tuple[int, int]:
+    """Width and height in px as shown: pixels made square, then turned."""
+    width, height = frame.get("width", 0), frame.get("height", 0)
+    numerator, _, denominator = (_known(frame.get("sample_aspect_ratio", "")) or "1:1").partition(":")
+    if int(numerator) and int(denominator or 0):
+        width = round(width * int(numerator) / int(denominator))
+    return (height, width) if rotation in (90, 270) else (width, height)
+
+
+def bit_rate(packets: Sequence[dict[str, Any]], lasting_s: float) -> int:
+    """Bits per second of these packets; 0 if they last no time."""
+    return round(sum(int(packet.get("size", 0)) for packet in packets) * 8 / lasting_s) if lasting_s else 0
+
+
+def _audio(streams: Sequence[dict[str, Any]], packets: dict[int, list[dict[str, Any]]]) -> Audio | None:
+    readable = (
+        stream for stream in streams if stream.get("codec_type") == "audio" and stream.get("codec_name")
+    )
+    stream = next(readable, None)
+    if stream is None:
+        return None
+    lasting_s = _track_duration_s(stream, packets)
+    return Audio(
+        stream_index=stream["index"],
+        codec=stream.get("codec_name", ""),
+        profile=stream.get("profile", ""),
+        channels=stream.get("channels", 0),
+        sample_rate_hz=int(stream.get("sample_rate", 0)),
+        bit_rate=bit_rate(packets.get(stream["index"], []), lasting_s),
+        duration_s=lasting_s,
+    )
+
+
+def _is_video(stream: dict[str, Any]) -> bool:
+    return stream.get("codec_type") == "video" and not _is_cover(stream)
+
+
+def _is_cover(stream: dict[str, Any]) -> bool:
+    return bool(stream.get("disposition", {}).get("attached_pic"))
+
+
+def _known(value: str) -> str:
+    return "" if value in ("unknown", "reserved", "N/A", "0:1") else value
+
+
+def _reason(error: BadMedia) -> str:
+    """ffprobe's last words without the addresses it prints."""
+    words = str(error).rpartition("] ")[2]
+    return f"It cannot be read as MP4 or MOV ({words.strip().rstrip('.')[:120]})."

@@ -1,0 +1,50 @@
+"""Everything a step works with: the three ports, the media tools, the spec and a clock."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from videos.ports import Jobs, Storage, Videos
+from videos.rules import SPEC, Spec
+from videos.tools import MediaTools
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One per process, made by ``wiring``; tests make their own.
+
+    Attributes:
+        ticket_lasts: how long an upload may take to begin; phones are on slow networks.
+        links_last_s: how long a signed playback URL is good for.
+        look_again: how long a video may be silent before ``recover_videos`` looks at it.
+        most_attempts: how often a transcode is begun before the video has failed.
+        workspace: where temporary folders are made; None for the system's place. In local
+            mode on the disk of the storage, so that files are linked instead of copied.
+    """
+
+    storage: Storage
+    videos: Videos
+    jobs: Jobs
+    tools: MediaTools = field(default_factory=MediaTools)
+    spec: Spec = SPEC
+    now: Callable[[], datetime] = utc_now
+    ticket_lasts: timedelta = timedelta(hours=1)
+    links_last_s: int = 3600
+    look_again: timedelta = timedelta(minutes=2)
+    most_attempts: int = 5
+    workspace: Path | None = None
+
+    @contextmanager
+    def private_folder(self) -> Iterator[Path]:
+        """A temporary folder that only we can read, removed with all that is in it."""
+        with tempfile.TemporaryDirectory(
+            prefix="video-", dir=self.workspace, ignore_cleanup_errors=True
+        ) as folder:
+            yield Path(folder)

@@ -1,0 +1,254 @@
+"""The use cases, in the order a video travels; the only place where ports meet rules.
+
+Events come at least once and in any order. So every step looks at the state, does its
+work, puts the job that follows, and only then compares and sets; a lost race means that
+somebody else has done it, and is a normal outcome.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import uuid6
+
+from videos import rules
+from videos.errors import (
+    BadRequest,
+    LostRace,
+    Problem,
+    Refused,
+    ToolFailed,
+    UnknownVideo,
+    UnreadableBody,
+    VideoError,
+)
+from videos.model import State, Video
+from videos.ports import Ticket
+from videos.probe import probe
+from videos.service import Service
+
+CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
+LONGEST_FILENAME = 255
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRequest:
+    """What an app says of a file before it sends it.
+
+    Attributes:
+        size: bytes as the phone's picker tells them, often slightly wrong: never signed
+            unless ``exact_size`` asks for it.
+        method: POST lets storage enforce the size; PUT is for uploaders that send a raw body.
+    """
+
+    filename: str
+    content_type: str
+    size: int
+    method: Literal["POST", "PUT"] = "POST"
+    exact_size: bool = False
+
+
+def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Ticket]:
+    """Register a video and make the ticket to upload it.
+
+    Raises:
+        UnreadableBody: not a type of video we read.
+        Refused: the declared size alone breaks the spec.
+    """
+    if problems := rules.check_size(request.size, service.spec):
+        raise Refused(problems)
+    if request.exact_size and request.method != "PUT":
+        raise BadRequest(
+            "exact_size goes with method PUT.",
+            suggestions=["Leave exact_size out: a POST ticket takes any size up to the limit."],
+        )
+    video = _new_video(request.filename, request.content_type, service)
+    ticket = service.storage.upload_ticket(
+        video.source_key,
+        method=request.method,
+        content_type=video.content_type,
+        max_bytes=service.spec.max_bytes,
+        exact_bytes=request.size if request.exact_size else None,
+        expires_at=video.upload_expires_at,
+    )
+    return service.videos.add(video), ticket
+
+
+def receive_file(filename: str, content_type: str, file: Path, service: Service) -> Video:
+    """Take a file that came with the request itself, and check it at once.
+
+    Raises:
+        UnreadableBody: not a type of video we read.
+        Refused: the file breaks the spec.
+        ToolFailed: it could not be checked now; the upload's own event will.
+    """
+    video = service.videos.add(_new_video(filename, content_type, service))
+    service.storage.save(file, video.source_key, content_type=video.content_type)
+    video = check_upload(video.id, service)
+    if video.problems:
+        raise Refused(video.problems)
+    return video
+
+
+def check_upload(video_id: str, service: Service) -> Video:
+    """Probe an uploaded file, then queue it or say everything that is wrong with it.
+
+    Returns:
+        The video as it is now; after a repeated delivery, as it was.
+
+    Raises:
+        UnknownVideo: it was deleted; its late upload is removed too.
+        FileNotFoundError: nothing was uploaded.
+        ToolFailed, Unavailable: try again.
+    """
+    try:
+        video = service.videos.get(video_id)
+    except UnknownVideo:
+        service.storage.delete(_source_key(video_id))
+        raise
+    if video.state in (State.EXPIRED, State.REJECTED):
+        service.storage.delete(video.source_key)  # it came after the end
+    if video.state is not State.AWAITING_UPLOAD:
+        return video
+
+    source = service.storage.stat(video.source_key)
+    problems = rules.check_size(source.size_bytes, service.spec)  # before a download: a PUT has no ceiling
+    media = None
+    if not problems:
+        with service.private_folder() as folder:
+            source = service.storage.fetch(video.source_key, folder / "source")
+            media = probe(folder / "source", service.tools)
+        problems = rules.check(media, service.spec)
+    now = service.now()
+    if problems:
+        checked = video.to(State.REJECTED, at=now, source=source, media=media, problems=problems)
+    else:
+        assert media
+        checked = video.to(
+            State.QUEUED,
+            at=now,
+            recover_at=now + service.look_again,
+            source=source,
+            media=media,
+            warnings=rules.warnings(media),
+        )
+        service.jobs.put(video.id)  # before the update: a crash here costs a spare job, not a lost one
+    try:
+        checked = service.videos.update(checked)
+    except LostRace:
+        return service.videos.get(video_id)
+    if problems:
+        service.storage.delete(video.source_key)
+    return checked
+
+
+def reject(video: Video, problems: Sequence[Problem], service: Service) -> Video:
+    """Refuse a video whose file turned out to be broken while it was worked on, and remove its files."""
+    rejected = video.to(
+        State.REJECTED, at=service.now(), problems=tuple(problems), outputs=(), playable=False
+    )
+    rejected = service.videos.update(rejected)
+    _remove_files(video.id, service)
+    return rejected
+
+
+def fail(video: Video, reason: str, service: Service) -> Video:
+    """Give a video up for a reason of ours. Its upload is kept, for when its job is sent back."""
+    return service.videos.update(video.to(State.FAILED, at=service.now(), failure=reason))
+
+
+def delete_video(video_id: str, service: Service) -> None:
+    """Remove the record, the upload and every output.
+
+    The record goes first: without it no running step can publish anything more. A repeat
+    finishes what a crash left, and then says UnknownVideo as well.
+
+    Raises:
+        UnknownVideo: there was no such record.
+    """
+    try:
+        service.videos.get(video_id)
+    finally:
+        service.videos.delete(video_id)
+        _remove_files(video_id, service)
+
+
+def recover_videos(service: Service, *, limit: int = 100) -> list[tuple[str, str]]:
+    """Look after the videos that have been silent for too long: expire, repeat or fail them.
+
+    Returns:
+        What was looked at and what became of it: (video id, state or error code).
+    """
+    seen = []
+    for video in service.videos.overdue(service.now(), limit=limit):
+        try:
+            seen.append((video.id, str(_recover(video, service).state)))
+        except VideoError as error:  # one that cannot be helped now must not keep the others waiting
+            seen.append((video.id, error.code))
+    return seen
+
+
+def _recover(video: Video, service: Service) -> Video:
+    now = service.now()
+    too_late = now > video.upload_expires_at + service.look_again
+    if video.state is State.AWAITING_UPLOAD:
+        try:
+            return check_upload(video.id, service)  # its event may have been lost
+        except FileNotFoundError:
+            if too_late:
+                return service.videos.update(video.to(State.EXPIRED, at=now))
+        except ToolFailed as error:
+            if too_late:
+                return fail(video, str(error), service)
+    elif video.attempts >= service.most_attempts:
+        return fail(video, f"It was tried {video.attempts} times without success.", service)
+    else:
+        service.jobs.put(video.id)
+    return service.videos.update(video.postponed(now + service.look_again))
+
+
+def known_id(text: str) -> str:
+    """``text``, if it can be an id of ours at all. Raises UnknownVideo."""
+    if not _ID.fullmatch(text):
+        raise UnknownVideo(text)
+    return text
+
+
+def _new_video(filename: str, content_type: str, service: Service) -> Video:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in CONTENT_TYPES:
+        raise UnreadableBody(
+            f"Invalid content type: {content_type[:100]!r}",
+            suggestions=[
+                f"Send one of {', '.join(CONTENT_TYPES)}.",
+                "iPhone: video/quicktime or video/mp4; Android: video/mp4.",
+            ],
+        )
+    now = service.now()
+    return Video(
+        id=str(uuid6.uuid7()),
+        filename=_display_name(filename),
+        content_type=kind,
+        created_at=now,
+        updated_at=now,
+        upload_expires_at=now + service.ticket_lasts,
+        recover_at=now + service.look_again,
+    )
+
+
+def _display_name(filename: str) -> str:
+    """The last part of a path, without control characters; only ever shown to people."""
+    last = re.split(r"[/\\]", filename)[-1]
+    return "".join(letter for letter in last if letter.isprintable()).strip()[:LONGEST_FILENAME] or "video"
+
+
+def _remove_files(video_id: str, service: Service) -> None:
+    outputs = service.storage.keys(f"outputs/{video_id}/")
+    service.storage.delete(_source_key(video_id), *outputs)
+
+
+def _source_key(video_id: str) -> str:
+    return f"uploads/{video_id}"

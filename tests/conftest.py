@@ -1,0 +1,291 @@
+"""What the tests share: the adapters to run on, and a world without a real AWS account."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+from uuid import uuid4
+from xml.etree import ElementTree
+
+import boto3
+import pytest
+import requests
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+
+from clips import make_clip
+from videos import aws, local, wiring
+from videos.ports import Jobs, Storage, Ticket, Videos
+from videos.service import Service
+
+# ── The adapters ─────────────────────────────────────────────────────────────────
+#
+# A rig is one set of them. A test that takes ``rig`` runs on each. A new kind of storage
+# is one fixture here and its name among the params of ``rig``.
+
+REGION = "eu-central-1"  # not us-east-1, where boto3 and S3 forgive what they refuse elsewhere
+
+TABLE = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [
+        {"AttributeName": "id", "AttributeType": "S"},
+        {"AttributeName": "shard", "AttributeType": "S"},
+        {"AttributeName": "recover_at", "AttributeType": "S"},
+    ],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "in_flight",
+            "KeySchema": [
+                {"AttributeName": "shard", "KeyType": "HASH"},
+                {"AttributeName": "recover_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What storage says to a phone. ``refusal`` is S3's code, "" if there is none."""
+
+    refusal: str = ""
+    content_type: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The three ports, and what a test must know of what lies behind them.
+
+    Attributes:
+        new_jobs: a queue of its own: ``new_jobs(visibility_s=…, max_receives=…)``.
+        send: does with a ticket what a phone does.
+        load: GETs a signed URL.
+    """
+
+    storage: Storage
+    videos: Videos
+    jobs: Jobs
+    new_jobs: Callable[..., Jobs]
+    send: Callable[[Ticket, bytes], Answer]
+    load: Callable[[str], Answer]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_real_account() -> Iterator[None]:
+    """Credentials that open nothing, and none of the places where boto3 finds better ones."""
+    with pytest.MonkeyPatch.context() as env:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            env.delenv(name)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            env.setenv(name, "testing")
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            env.setenv(name, os.devnull)
+        env.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        env.setenv("AWS_DEFAULT_REGION", REGION)
+        yield
+
+
+@pytest.fixture(params=["local", "moto"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    made: Rig = request.getfixturevalue(f"{request.param}_rig")
+    return made
+
+
+@pytest.fixture(params=["local"])  # moto lets every signature, size, type and date pass
+def strict_rig(request: pytest.FixtureRequest) -> Rig:
+    """One whose storage holds tickets and links to their terms."""
+    made: Rig = request.getfixturevalue(f"{request.param}_rig")
+    return made
+
+
+@pytest.fixture
+def local_rig(tmp_path: Path) -> Rig:
+    folder = tmp_path / "local"
+    storage = local.FolderStorage(folder, "http://localhost:8000", b"secret")
+    numbers = count()
+
+    def new_jobs(*, visibility_s: int = 900, max_receives: int = 5) -> Jobs:
+        queue = f"transcode-{next(numbers)}"
+        return local.SqliteJobs(
+            folder / "videos.db", queue=queue, visibility_s=visibility_s, max_receives=max_receives
+        )
+
+    return Rig(
+        storage=storage,
+        videos=local.SqliteVideos(folder / "videos.db"),
+        jobs=new_jobs(),
+        new_jobs=new_jobs,
+        send=lambda ticket, body: send_to_folder(storage, ticket, body),
+        load=lambda url: load_from_folder(storage, url),
+    )
+
+
+@pytest.fixture
+def moto_rig(fake_aws: "FakeAws") -> Rig:
+    name = f"videos-{uuid4()}"
+    fake_aws.make_bucket(name)
+    fake_aws.dynamodb.create_table(TableName=name, **TABLE)
+    return Rig(
+        storage=aws.S3Storage(name),
+        videos=aws.DynamoVideos(name),
+        jobs=fake_aws.new_jobs(),
+        new_jobs=fake_aws.new_jobs,
+        send=send_over_http,
+        load=load_over_http,
+    )
+
+
+class FakeAws:
+    """What lies behind the adapters, for tests to set up and look into."""
+
+    def __init__(self) -> None:
+        self.s3, self.dynamodb, self.sqs = (boto3.client(name) for name in ("s3", "dynamodb", "sqs"))
+
+    def make_bucket(self, name: str, *, versioned: bool = False) -> None:
+        self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        if versioned:
+            self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+    def new_jobs(self, *, visibility_s: int = 900, max_receives: int = 5) -> Jobs:
+        dead = self.sqs.create_queue(QueueName=f"dead-{uuid4()}")["QueueUrl"]
+        named = self.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+        policy = json.dumps({"deadLetterTargetArn": named["QueueArn"], "maxReceiveCount": max_receives})
+        attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": policy}
+        queue = self.sqs.create_queue(QueueName=f"jobs-{uuid4()}", Attributes=attributes)["QueueUrl"]
+        return aws.SqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
+
+
+@pytest.fixture(scope="session")
+def fake_aws(no_real_account: None) -> Iterator[FakeAws]:  # noqa: ARG001 - not before this
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "__call__", one_at_a_time(BotocoreStubber.__call__))
+        yield FakeAws()
+
+
+def one_at_a_time(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """AWS decides a condition and writes in one step; in moto, another thread can come between."""
+    lock = Lock()
+
+    def locked(*request: Any, **context: Any) -> Any:
+        with lock:
+            return answer(*request, **context)
+
+    return locked
+
+
+def send_to_folder(storage: local.FolderStorage, ticket: Ticket, body: bytes) -> Answer:
+    """What ``local_server`` does, without HTTP."""
+    try:
+        if ticket.method == "POST":
+            permit = storage.verify_post(ticket.fields)
+        else:
+            headers = {"Content-Length": str(len(body)), **ticket.headers}
+            lower = {name.lower(): value for name, value in headers.items()}
+            permit = storage.verify_put(*key_and_query(ticket.url), lower)
+        with storage.upload(permit) as upload:
+            upload.write(body)
+            upload.commit()
+    except local.Denied as denied:
+        return Answer(refusal=denied.code)
+    return Answer()
+
+
+def load_from_folder(storage: local.FolderStorage, url: str) -> Answer:
+    key, query = key_and_query(url)
+    try:
+        content_type = storage.verify_get(key, query)
+    except local.Denied as denied:
+        return Answer(refusal=denied.code)
+    return Answer(content_type=content_type, body=storage.path(key).read_bytes())
+
+
+def key_and_query(url: str) -> tuple[str, dict[str, str]]:
+    parts = urlsplit(url)
+    return unquote(parts.path.removeprefix("/storage/")), dict(parse_qsl(parts.query))
+
+
+def send_over_http(ticket: Ticket, body: bytes) -> Answer:
+    if ticket.method == "POST":
+        return answer_of(requests.post(ticket.url, data=ticket.fields, files={"file": body}, timeout=10))
+    return answer_of(requests.put(ticket.url, data=body, headers=ticket.headers, timeout=10))
+
+
+def load_over_http(url: str) -> Answer:
+    return answer_of(requests.get(url, timeout=10))
+
+
+def answer_of(response: requests.Response) -> Answer:
+    if not response.ok:
+        code = ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314 - our own S3's
+        return Answer(refusal=code or str(response.status_code))
+    return Answer(content_type=response.headers.get("Content-Type", ""), body=response.content)
+
+
+# ── The service ──────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def service(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
+    """The whole service on one rig, with the real media tools and a clock that tests set."""
+    workspace = tmp_path / "work"
+    workspace.mkdir()
+    return Service(
+        storage=rig.storage,
+        videos=rig.videos,
+        jobs=rig.jobs,
+        tools=wiring.media_tools({}),
+        now=clock,
+        workspace=workspace,
+    )
+
+
+class Clock:
+    """Time that stands still until it is told to move."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, **span: float) -> None:
+        self.time += timedelta(**span)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+# ── Clips ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``clip(seconds=2, codec="libx265", …)``: see ``clips.make_clip``; each kind is made once."""
+    folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, Path] = {}
+
+    def make(**wanted: Any) -> Path:
+        kind = repr(sorted(wanted.items()))
+        if kind not in made:
+            suffix = wanted.pop("suffix", ".mp4")
+            made[kind] = make_clip(folder / f"{len(made)}{suffix}", **wanted)
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def event() -> Callable[[str], dict[str, Any]]:
+    """``event("check_upload")``: the sample of that handler in events/."""
+    return lambda name: json.loads((Path(__file__).parent.parent / "events" / f"{name}.json").read_text())

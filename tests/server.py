@@ -1,0 +1,79 @@
+"""The local server as a process of its own: started, awaited, killed and stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+LOCAL_SERVER = Path(__file__).parent.parent / "functions" / "local_server.py"
+
+
+class Server:
+    """``with Server(folder) as server: … server.url``; on port 0, a free one is chosen."""
+
+    def __init__(self, data: Path, *, port: int = 0, options: tuple[str, ...] = ()) -> None:
+        self.port = port or _free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.data = data
+        self.log = data / "server.log"
+        self._options = options
+
+    def start(self) -> Self:
+        self.data.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable,
+            LOCAL_SERVER,
+            "--port",
+            str(self.port),
+            "--data",
+            self.data,
+            *self._options,
+        ]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                last_words = self.log.read_text(errors="replace")[-2000:]
+                raise subprocess.SubprocessError(f"the service did not start:\n{last_words}")
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> int:
+        """Ask it to stop, as Ctrl-C does; its exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -1,0 +1,271 @@
+"""From an accepted upload to files that play: on real clips, on every set of adapters."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clips import probe_lines, rewrap
+from test_steps import checked, stored_keys
+
+from videos import steps
+from videos.errors import ToolFailed, UnknownVideo
+from videos.model import State
+from videos.tools import MediaTools
+from videos.transcode import transcode
+
+
+def fetched(service, video, name: str, folder: Path) -> Path:
+    path = folder / f"{name}.file"
+    service.storage.fetch(video.output(name).key, path)
+    return path
+
+
+def picture(path: Path) -> str:
+    """codec, profile-free: "h264 720x1280 yuv420p bt709"."""
+    [line] = probe_lines(
+        path, "-select_streams", "v:0", "-show_entries", "stream=codec_name,width,height,pix_fmt,color_space"
+    )
+    fields = dict(field.split("=") for field in line.split("|") if "=" in field)
+    return "{codec_name} {width}x{height} {pix_fmt} {color_space}".format(**fields)
+
+
+def packet_hashes(path: Path) -> list[str]:
+    return [
+        line
+        for line in probe_lines(
+            path, "-select_streams", "v:0", "-show_data_hash", "md5", "-show_entries", "packet=data_hash"
+        )
+    ]
+
+
+def test_a_video_ends_up_with_a_ladder_and_a_poster(service, clip, tmp_path):
+    video = transcode(checked(service, clip()).id, service)
+
+    assert (video.state, video.progress, video.playable) == (State.COMPLETED, 100, True)
+    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster"}
+    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert picture(fetched(service, video, "540p", tmp_path)) == "h264 540x960 yuv420p bt709"
+    assert picture(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
+    assert picture(fetched(service, video, "poster", tmp_path)).startswith("mjpeg 720x1280")
+
+
+def test_the_picture_of_a_plain_h264_is_copied_frame_by_frame(service, clip, tmp_path):
+    video = transcode(checked(service, clip()).id, service)
+
+    def decoded(path):
+        return probe_lines(path, "-select_streams", "v:0", "-show_entries", "frame=pkt_size,pict_type")
+
+    assert len(decoded(fetched(service, video, "720p", tmp_path))) == len(decoded(clip()))
+    assert video.output("720p").size_bytes <= clip().stat().st_size
+
+
+def test_it_is_playable_before_the_ladder_is_begun(service, clip):
+    video = checked(service, clip())
+    only_copies = replace(service.tools, ffmpeg=str(fake_tool(service.workspace, service.tools.ffmpeg)))
+
+    with pytest.raises(ToolFailed):
+        transcode(video.id, replace(service, tools=only_copies))
+
+    video = service.videos.get(video.id)
+    assert (video.state, video.playable) == (State.PROCESSING, True)
+    assert {output.name for output in video.outputs} == {"720p", "poster"}
+
+
+def fake_tool(folder: Path, ffmpeg: str) -> Path:
+    """An ffmpeg that is killed as soon as it is asked to encode."""
+    path = folder / "ffmpeg-that-only-copies"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *libx264*) kill -9 $$;; esac\nexec {ffmpeg} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_hevc_plays_at_once_as_hvc1_and_everywhere_in_the_end(service, clip, tmp_path):
+    video = transcode(checked(service, clip(codec="libx265")).id, service)
+
+    copy = fetched(service, video, "720p-hevc", tmp_path)
+    [tag] = probe_lines(copy, "-select_streams", "v:0", "-show_entries", "stream=codec_tag_string")
+    assert "hvc1" in tag
+    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+
+
+def test_a_turned_picture_plays_at_once_and_stands_upright_in_the_end(service, clip, tmp_path):
+    turned = rewrap(clip(size="1280x720"), tmp_path / "turned.mp4", before=("-display_rotation", "90"))
+
+    video = transcode(checked(service, turned).id, service)
+
+    assert video.output("720p-turned")
+    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert picture(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("10-bit", {"pixels": "yuv420p10le"}),
+        ("4:4:4", {"pixels": "yuv444p"}),
+        ("full range", {"pixels": "yuvj420p", "colour": ("-color_range", "pc")}),
+    ],
+)
+def test_what_phones_cannot_play_is_encoded_not_copied(service, clip, tmp_path, kind, wanted):
+    video = transcode(checked(service, clip(**wanted)).id, service)
+
+    assert video.state is State.COMPLETED, kind
+    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    [line] = probe_lines(
+        fetched(service, video, "720p", tmp_path),
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "stream=color_range",
+    )
+    assert "tv" in line
+
+
+def test_a_silent_video_stays_silent(service, clip, tmp_path):
+    video = transcode(checked(service, clip(sound=False)).id, service)
+
+    assert video.state is State.COMPLETED
+    assert not probe_lines(
+        fetched(service, video, "720p", tmp_path), "-select_streams", "a", "-show_entries", "stream=index"
+    )
+
+
+def test_sound_that_browsers_do_not_play_becomes_aac(service, clip, tmp_path):
+    video = transcode(checked(service, clip(suffix=".mov", options=("-c:a", "pcm_s16le"))).id, service)
+
+    [line] = probe_lines(
+        fetched(service, video, "720p", tmp_path),
+        "-select_streams",
+        "a",
+        "-show_entries",
+        "stream=codec_name",
+    )
+    assert "aac" in line
+
+
+def test_no_place_device_or_date_leaves(service, clip, tmp_path):
+    secrets = ("+52.5200+013.4050/", "SecretPhone 9", "2001-02-03")
+    marked = rewrap(
+        clip(),
+        tmp_path / "marked.mov",
+        "-metadata", f"location={secrets[0]}",
+        "-metadata", f"com.apple.quicktime.location.ISO6709={secrets[0]}",
+        "-metadata", f"model={secrets[1]}",
+        "-metadata:s:v", f"handler_name={secrets[1]}",
+        "-metadata", f"title={secrets[2]}",
+        "-movflags", "use_metadata_tags",
+    )  # fmt: skip
+    assert all(secret.encode() in marked.read_bytes() for secret in secrets)
+
+    video = transcode(checked(service, marked).id, service)
+
+    for output in video.outputs:
+        leaked = fetched(service, video, output.name, tmp_path).read_bytes()
+        assert not any(secret.encode() in leaked for secret in secrets), output.name
+
+
+# ── Delivered at least once, in any order ────────────────────────────────────────
+
+
+def test_a_completed_video_is_not_touched_again(service, clip):
+    video = transcode(checked(service, clip()).id, service)
+
+    assert transcode(video.id, service) == video
+
+
+def test_a_second_attempt_takes_over_and_keeps_what_was_published(service, clip):
+    video = checked(service, clip())
+    only_copies = replace(service.tools, ffmpeg=str(fake_tool(service.workspace, service.tools.ffmpeg)))
+    with pytest.raises(ToolFailed):
+        transcode(video.id, replace(service, tools=only_copies))
+    first = service.videos.get(video.id)
+
+    video = transcode(video.id, service)
+
+    assert (video.state, video.attempts) == (State.COMPLETED, 2)
+    assert video.output("720p") == first.output("720p")
+    assert stored_keys(service, video) == {video.source_key} | {output.key for output in video.outputs}
+
+
+def test_an_attempt_that_was_overtaken_stops_and_leaves_nothing(service, clip, monkeypatch):
+    video = checked(service, clip())
+    save = service.storage.save
+
+    def overtaken(file, key, *, content_type):
+        monkeypatch.undo()
+        transcode(video.id, service)  # another delivery of the same job does it all meanwhile
+        return save(file, key, content_type=content_type)
+
+    monkeypatch.setattr(service.storage, "save", overtaken)
+
+    video = transcode(video.id, service)
+
+    assert video.state is State.COMPLETED
+    assert stored_keys(service, video) == {video.source_key} | {output.key for output in video.outputs}
+
+
+def test_a_video_deleted_meanwhile_leaves_nothing(service, clip, monkeypatch):
+    video = checked(service, clip())
+    save = service.storage.save
+
+    def deleted(file, key, *, content_type):
+        monkeypatch.undo()
+        steps.delete_video(video.id, service)
+        return save(file, key, content_type=content_type)
+
+    monkeypatch.setattr(service.storage, "save", deleted)
+
+    with pytest.raises(UnknownVideo):
+        transcode(video.id, service)
+    assert not stored_keys(service, video)
+
+
+def test_a_job_that_overtakes_the_check_comes_back(service, clip):
+    from test_steps import uploaded
+
+    video = uploaded(service, clip())
+
+    assert transcode(video.id, service).state is State.AWAITING_UPLOAD
+    assert service.jobs.stats().waiting == 1
+
+
+def test_an_upload_replaced_by_a_bad_one_after_its_check_is_rejected(service, clip):
+    video = checked(service, clip())
+    service.storage.save(clip(size="640x480"), video.source_key, content_type="video/mp4")
+
+    video = transcode(video.id, service)
+
+    assert video.state is State.REJECTED
+    assert not stored_keys(service, video)
+
+
+def test_the_last_try_that_fails_says_so_and_keeps_the_upload(service, clip):
+    video = checked(service, clip())
+    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
+
+    with pytest.raises(ToolFailed):
+        transcode(video.id, without_ffmpeg, last_try=True)
+
+    failed = service.videos.get(video.id)
+    assert failed.state is State.FAILED
+    assert "no-such-ffmpeg cannot be started" in failed.failure
+    assert stored_keys(service, failed) == {video.source_key}
+
+
+def test_a_failed_video_whose_job_is_sent_back_completes(service, clip):
+    video = checked(service, clip())
+    with pytest.raises(ToolFailed):
+        transcode(video.id, replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg")), last_try=True)
+
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
+def test_progress_never_goes_down(service, clip, monkeypatch):
+    seen = []
+    update = service.videos.update
+    monkeypatch.setattr(service.videos, "update", lambda video: seen.append(video.progress) or update(video))
+
+    transcode(checked(service, clip(seconds=5)).id, service)
+
+    assert seen == sorted(seen)
+    assert seen[-1] == 100
