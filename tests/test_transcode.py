@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clips import probe_lines, rewrap
+from clips import BT709, probe_lines, rewrap
 from test_steps import checked, stored_keys
 
 from videos import steps
@@ -103,7 +103,7 @@ def test_a_turned_picture_plays_at_once_and_stands_upright_in_the_end(service, c
     [
         ("10-bit", {"pixels": "yuv420p10le"}),
         ("4:4:4", {"pixels": "yuv444p"}),
-        ("full range", {"pixels": "yuvj420p", "colour": ("-color_range", "pc")}),
+        ("full range", {"pixels": "yuvj420p", "colour": BT709.replace("tv", "pc")}),
     ],
 )
 def test_what_phones_cannot_play_is_encoded_not_copied(service, clip, tmp_path, kind, wanted):

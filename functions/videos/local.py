@@ -91,7 +91,7 @@ class FolderStorage:
         if method == "POST":
             return Ticket(
                 method="POST",
-                url=self._url,
+                url=f"{self._url}/",  # S3's ends so too, and Uppy looks
                 fields=self._post_fields(key, content_type, max_bytes, expires_at),
                 expires_at=expires_at,
                 max_bytes=max_bytes,

@@ -1,0 +1,70 @@
+"""Imports point one way, and each outside thing has one home."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from videos import api, errors
+
+PACKAGE = Path(__file__).parent.parent / "functions" / "videos"
+
+# What each module may import from the package; anything missing here may import nothing.
+MAY_IMPORT = {
+    "model": {"errors"},
+    "ports": {"model"},
+    "advice": {"model"},
+    "rules": {"advice", "errors", "model"},
+    "boxes": set(),
+    "tools": {"errors", "model"},
+    "probe": {"boxes", "errors", "model", "tools"},
+    "form": {"errors"},
+    "service": {"ports", "rules", "tools"},
+    "steps": {"errors", "model", "ports", "probe", "rules", "service"},
+    "transcode": {"errors", "model", "probe", "rules", "service", "steps", "tools"},
+    "health": {"errors", "service", "tools"},
+    "views": {"errors", "model", "ports"},
+    "local": {"errors", "model", "ports"},
+    "aws": {"errors", "model", "ports"},
+    "wiring": {"aws", "local", "rules", "service", "tools"},
+    "api": {"errors"},
+}
+
+
+def imported_by(module: str) -> set[str]:
+    """The modules of the package that ``module`` imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "videos":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("videos."):
+            found.add(node.module.split(".")[1])
+    return found
+
+
+@pytest.mark.parametrize(
+    "module", sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+)
+def test_imports_point_one_way(module):
+    assert imported_by(module) <= MAY_IMPORT.get(module, set())
+
+
+@pytest.mark.parametrize(
+    ("word", "homes"),
+    [
+        ("import boto3", {"aws"}),
+        ("import sqlite3", {"local"}),
+        ("os.environ", {"wiring"}),
+        ("import subprocess", {"tools"}),
+        ("from http import HTTPStatus", {"api"}),
+    ],
+)
+def test_each_outside_thing_has_one_home(word, homes):
+    assert {path.stem for path in PACKAGE.glob("*.py") if word in path.read_text()} == homes
+
+
+def test_every_error_has_a_status():
+    def below(kind):
+        return {kind} | {deeper for child in kind.__subclasses__() for deeper in below(child)}
+
+    assert set(api.STATUS_OF) == below(errors.VideoError) - {errors.VideoError}
