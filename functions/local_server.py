@@ -143,6 +143,7 @@ def api_event(
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": "local",
+            "deploymentId": "local",
             "domainName": single.get("Host", "localhost"),
             "domainPrefix": "local",
             "extendedRequestId": uuid4().hex,
@@ -360,6 +361,11 @@ def refuse_route(request: Request, error: Exception) -> Response:
     return response
 
 
+def hang_up(_: Request, __: Exception) -> Response:
+    """For a client that left in the middle of its body; it will not read this."""
+    return Response(status_code=400)
+
+
 # ── S3, as far as tickets and playback links need it ─────────────────────────────
 
 S3_STATUS = {  # every other refusal is a 400
@@ -554,8 +560,7 @@ class Workers:
         self._rings = 0
         self._stopping = threading.Event()
         check = partial(self._work_off, self._uploads, "check_upload", self._upload_event)
-        transcode = partial(self._work_off, self._jobs, "transcode_video", sqs_event)
-        loops: list[Callable[[], None]] = [self._recover, *[check] * CHECKS, *[transcode] * transcodes]
+        loops: list[Callable[[], None]] = [self._recover, *[check] * CHECKS, *[self._transcode] * transcodes]
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
 
     def start(self) -> None:
@@ -582,6 +587,11 @@ class Workers:
         with self._bell:
             self._rings += 1
             self._bell.notify_all()
+
+    def _transcode(self) -> None:
+        if sys.platform == "linux":  # a thread's own there, and its ffmpeg's: answers come first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        self._work_off(self._jobs, "transcode_video", sqs_event)
 
     def _work_off(self, queue: SqliteJobs, function: str, event_of: Callable[[Job], dict[str, Any]]) -> None:
         while not self._stopping.is_set():
@@ -735,7 +745,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     return Starlette(
         routes=[*Gateway(workers.ring).routes(), *Bucket(storage, workers.notify).routes()],
         middleware=[cors],
-        exception_handlers={VideoError: refuse, HTTPException: refuse_route},
+        exception_handlers={VideoError: refuse, HTTPException: refuse_route, ClientDisconnect: hang_up},
         lifespan=work_on,
     )
 

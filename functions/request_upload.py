@@ -29,7 +29,7 @@ def request_upload() -> tuple[dict[str, Any], int]:
         raise BadRequest(
             f"The upload request does not fit: {error}.",
             suggestions=[
-                'Send {"filename": "clip.mp4", "content_type": "video/mp4", "size": 1048576}; size is in bytes.'
+                'Send {"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes.'
             ],
         ) from None
     video, ticket = steps.request_upload(wanted, service())

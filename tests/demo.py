@@ -8,21 +8,24 @@ reason if the clip is refused.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
-from clips import make_clip
-from client import App
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from client import App
+from clips import make_clip
 from server import Server
 
-screen = Console(highlight=False, soft_wrap=True)
+screen = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def main() -> int:
@@ -44,7 +47,7 @@ def _journey(app: App, clip: Path) -> int:
     try:
         ticket = app.upload(clip)
     except httpx.HTTPStatusError as refused:
-        return _refused(_reason(refused.response))
+        return _refused(_reason(refused.response), clip)
     with _progress_bar() as bar:
         task = bar.add_task("", total=100)
         status = app.follow(
@@ -56,30 +59,30 @@ def _journey(app: App, clip: Path) -> int:
             ),
         )
     if status["state"] != "completed":
-        return _refused(status)
+        return _refused(status, clip)
     screen.print_json(data=app.metadata(ticket["id"]))
     screen.print(f"Plays at {ticket['url']}")
     screen.print("(The demo's own server stops here; `make run` serves the same videos again.)")
     return 0
 
 
-def _refused(reasons: dict) -> int:
-    """Every reason, each with what to do about it."""
-    screen.print(f"[bold red]{escape(reasons['error'])}[/]")
-    told: set[str] = set()
-    for violation in reasons.get("violations") or [{"suggestions": reasons["suggestions"]}]:
-        if "message" in violation:
-            screen.print(
-                f"\n[bold]{escape(violation['message'])}[/] — expected {escape(violation['expected'])}"
-            )
+def _refused(answer: dict[str, Any], clip: Path) -> int:
+    """Every reason, each with what to do about it; a command that mends everything comes once, at the end."""
+    screen.print("[bold red]Refused[/]")
+    commands: dict[str, None] = {}
+    for violation in answer.get("violations") or [{"message": answer["error"], **answer}]:
+        screen.print(f"\n[bold]{escape(violation['message'])}[/]")
         for suggestion in violation["suggestions"]:
-            if suggestion not in told:  # one command mends everything: say it once
+            if "ffmpeg -i INPUT" in suggestion:
+                commands[suggestion.replace("INPUT", shlex.quote(str(clip)))] = None
+            else:
                 screen.print(f"  • {escape(suggestion)}")
-        told.update(violation["suggestions"])
+    for command in commands:
+        screen.print(f"\n{escape(command)}")
     return 1
 
 
-def _reason(response: httpx.Response) -> dict:
+def _reason(response: httpx.Response) -> dict[str, Any]:
     """What the API said, or what storage said in S3's XML."""
     try:
         return response.json()

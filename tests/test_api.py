@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import check_health
 import check_upload
-import pytest
 import read_video
 import recover_videos
 import request_upload
 import transcode_video
-
 from videos import wiring
 
 NOBODY = "0192d3a4-5b6c-7d8e-9f01-23456789abcd"
@@ -69,11 +69,12 @@ def ask(call, **wanted):
 def form(
     clip: Path, *, name: str = "cat.mp4", kind: str = "video/mp4", field: str = "file"
 ) -> tuple[bytes, str]:
-    head = f'--b\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+    head = f'--b\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+    head += f"Content-Type: {kind}\r\n\r\n"
     return head.encode() + clip.read_bytes() + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
 
 
-def uploaded(call, event, clip: Path) -> str:
+def uploaded(call, clip: Path) -> str:
     """The id of a video whose file is in storage, with no event fired yet."""
     _, ticket, _ = ask(call)
     wiring.service().storage.save(clip, f"uploads/{ticket['id']}", content_type="video/mp4")
@@ -81,7 +82,7 @@ def uploaded(call, event, clip: Path) -> str:
 
 
 def checked(call, event, clip: Path) -> str:
-    video_id = uploaded(call, event, clip)
+    video_id = uploaded(call, clip)
     check_upload.handler(about(event("check_upload"), video_id), Context())
     return video_id
 
@@ -364,7 +365,7 @@ def test_health_without_ffmpeg_is_degraded(call, monkeypatch):
 
 
 def test_every_record_of_an_event_is_handled_even_after_a_bad_one(call, event, clip):
-    video_id = uploaded(call, event, clip())
+    video_id = uploaded(call, clip())
     good, bad = about(event("check_upload"), video_id), event("check_upload")
 
     check_upload.handler({"Records": [*bad["Records"], *good["Records"]]}, Context())
@@ -373,7 +374,7 @@ def test_every_record_of_an_event_is_handled_even_after_a_bad_one(call, event, c
 
 
 def test_s3_sends_keys_url_encoded(call, event, clip):
-    video_id = uploaded(call, event, clip())
+    video_id = uploaded(call, clip())
     encoded = json.loads(json.dumps(about(event("check_upload"), video_id)).replace("uploads/", "uploads%2F"))
 
     check_upload.handler(encoded, Context())
@@ -381,7 +382,8 @@ def test_s3_sends_keys_url_encoded(call, event, clip):
     assert call("GET", f"/videos/{video_id}/status")[1]["state"] == "queued"
 
 
-def test_the_test_event_of_s3_is_no_error(call):
+@pytest.mark.usefixtures("call")
+def test_the_test_event_of_s3_is_no_error():
     check_upload.handler({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "media"}, Context())
 
 
@@ -406,11 +408,12 @@ def test_only_the_job_that_failed_comes_back(call, event, clip, monkeypatch):
     assert call("GET", f"/videos/{good}/status")[1]["state"] == "completed"
 
 
-def test_a_job_of_a_deleted_video_is_done(call, event):
+@pytest.mark.usefixtures("call")
+def test_a_job_of_a_deleted_video_is_done(event):
     assert transcode_video.handler(event("transcode_video"), Context()) == {"batchItemFailures": []}
 
 
 def test_the_schedule_looks_after_what_lingers(call, event, clip):
-    uploaded(call, event, clip())
+    uploaded(call, clip())
 
     recover_videos.handler(event("recover_videos"), Context())

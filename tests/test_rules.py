@@ -9,7 +9,8 @@ from videos.model import Audio, Media
 from videos.rules import SPEC, check
 
 GOOD = {
-    "content": "video/mp4", "size_bytes": 1_000_000, "video_streams": 1, "codec": "h264", "pixel_format": "yuv420p",
+    "content": "video/mp4", "size_bytes": 1_000_000, "video_streams": 1,
+    "codec": "h264", "pixel_format": "yuv420p",
     "width_px": 720, "height_px": 1280, "frame_rate": 30.0, "frame_count": 300, "duration_s": 10.0,
     "color_primaries": "bt709", "color_transfer": "bt709", "color_space": "bt709", "color_range": "tv",
 }  # fmt: skip

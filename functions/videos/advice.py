@@ -28,6 +28,10 @@ _ADVICE: dict[str, tuple[str, ...]] = {
         "Android: Camera → Settings → Video → H.264 (compatible) instead of AV1 or VP9.",
     ),
     "color": (
+        "iPhone: record with the Camera app, or export from the editor as SDR (Rec. 709).",
+        "Android: record with the phone's camera app in HD; some editors and messengers write BT.601.",
+    ),
+    "hdr": (
         "iPhone: Settings → Camera → Record Video → HDR Video off.",
         "Android: Camera → Settings → Video → HDR10+ or HLG off.",
     ),
@@ -49,6 +53,8 @@ def advice(rule: str, media: Media) -> tuple[str, ...]:
             "This is a picture: the app sent a thumbnail or a photo instead of the video.",
             *_ADVICE["content"],
         )
+    if rule == "color" and (media.color_transfer in HDR or media.color_primaries == "bt2020"):
+        return _ADVICE["hdr"]
     return _ADVICE[rule]
 
 

@@ -49,14 +49,11 @@ def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:
 
     @app.exception_handler(VideoError)
     def refuse(error: VideoError) -> Response[str]:
-        status, body = answer(error)
-        log = logger.exception if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info
-        log("refused", code=error.code, status=status)
-        return _no_store(status, body)
+        return _refusal(error)
 
     @app.not_found
     def unknown_route(_: NotFoundError) -> Response[str]:
-        return refuse(no_such_route())
+        return _refusal(no_such_route())
 
     @app.exception_handler(Exception)
     def break_down(_: Exception) -> Response[str]:
@@ -112,6 +109,13 @@ def json_body(app: APIGatewayRestResolver) -> Any:
             "The body is not JSON.",
             suggestions=['Send {"filename": "clip.mp4", "content_type": "video/mp4", "size": 1048576}.'],
         ) from None
+
+
+def _refusal(error: VideoError) -> Response[str]:
+    status, body = answer(error)
+    log = logger.exception if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info  # not our failure
+    log("refused", code=error.code, status=status)
+    return _no_store(status, body)
 
 
 def _no_store(status: HTTPStatus, body: dict[str, Any]) -> Response[str]:

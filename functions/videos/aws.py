@@ -359,7 +359,7 @@ _SETTINGS = Config(
     connect_timeout=2,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 3},
-    # Else boto3 signs a checksum into upload URLs, which phones then would have to send.
+    # Else boto3 sends bodies in chunks with a checksum behind them, which not every emulator reads.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )

@@ -19,8 +19,8 @@ def health(service: Service) -> dict[str, Any]:
     """Component status, performance, resources and stability; ``status`` is "ok" or "degraded"."""
     ffmpeg, ffmpeg_ms = _timed(lambda: {"version": _ffmpeg_version(service.tools.ffmpeg)})
     magic, _ = _timed(lambda: {"version": _magic_version()})
-    storage, storage_ms = _timed(lambda: service.storage.ping())
-    table, table_ms = _timed(lambda: service.videos.ping())
+    storage, storage_ms = _timed(service.storage.ping)
+    table, table_ms = _timed(service.videos.ping)
     queue, queue_ms = _timed(lambda: _queue(service))
     free_bytes = shutil.disk_usage(service.workspace or "/tmp").free  # noqa: S108  where Lambda lets us write
     parts = (ffmpeg, magic, storage, table, queue)

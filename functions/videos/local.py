@@ -17,7 +17,7 @@ import time
 import weakref
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ class Permit(NamedTuple):
 def secret(folder: Path) -> bytes:
     """What signs the URLs of this folder: made on first use, kept so that they outlive a restart."""
     path = folder / "secret"
-    with _answers("secret"):
+    with _answers():
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             made = folder / f"secret-{uuid4().hex}"
@@ -170,13 +170,13 @@ class FolderStorage:
         return Upload(self._incoming / uuid4().hex, self.path(permit.key), permit)
 
     def stat(self, key: str) -> StoredObject:
-        with _answers(key):
+        with _answers(missing=key):
             return _stored(key, self.path(key).stat())
 
     def fetch(self, key: str, to: Path) -> StoredObject:
         path = self.path(key)
         part = to.with_name(f"{to.name}.part")
-        with _answers(key):
+        with _answers(missing=key):
             try:
                 part.hardlink_to(path)  # what replaces the object is another file: this one stays
                 found = part.stat()
@@ -205,12 +205,14 @@ class FolderStorage:
 
     def delete(self, *keys: str) -> None:
         for key in keys:
-            with _answers(key):
-                self.path(key).unlink(missing_ok=True)
+            path = self.path(key)
+            with _answers(), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                path.unlink()
 
     def ping(self) -> None:
-        with _answers("health"), self.upload(Permit("health", 0, 0)) as upload:
+        with self.upload(Permit("health", 0, 0)) as upload:
             upload.commit()
+        with _answers():
             self.path("health").read_bytes()
 
     def path(self, key: str) -> Path:
@@ -275,7 +277,7 @@ class Upload:
         self._size_bytes = 0
 
     def __enter__(self) -> Self:
-        with _answers(self._permit.key):
+        with _answers():
             self._part.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb")
         return self
@@ -283,7 +285,7 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _answers(self._permit.key):
+        with _answers():
             self._part.unlink(missing_ok=True)
             self._file.close()
 
@@ -292,7 +294,7 @@ class Upload:
         self._size_bytes += len(data)
         if self._size_bytes > self._permit.most_bytes:
             raise _too_large(self._permit.most_bytes)
-        with _answers(self._permit.key):
+        with _answers():
             self._file.write(data)
 
     def commit(self) -> StoredObject:
@@ -303,7 +305,7 @@ class Upload:
                 f"Your proposed upload has {self._size_bytes} bytes; "
                 f"the minimum allowed size is {self._permit.least_bytes}.",
             )
-        with _answers(self._permit.key):
+        with _answers():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -473,7 +475,8 @@ class _Database:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         weakref.finalize(self, _close, self._idle)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with _answers():
+            path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(schema)
@@ -554,12 +557,13 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _answers(key: str) -> Iterator[None]:
+def _answers(*, missing: str = "") -> Iterator[None]:
+    """Turn what the disk says into what a port may raise; no file may mean that the key is ``missing``."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise FileNotFoundError(f"No such key: {key!r}") from None
     except OSError as error:
+        if missing and isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            raise FileNotFoundError(f"No such key: {missing!r}") from None
         raise _unavailable("The folder", error) from error
 
 

@@ -124,7 +124,7 @@ class Video:
     Attributes:
         version: the count of writes; ``Videos.update`` compares it, so it is the only lock.
         progress: 0 to 100; never goes down.
-        playable: an output can be played; once true, it stays.
+        playable_at, completed_at: when the first output, and the last, could be had.
         attempt: the run of the transcode step that may publish; names its folder of outputs.
         attempts: how many such runs were begun.
         recover_at: when ``recover_videos`` should look, if nothing happened by then;
@@ -140,7 +140,8 @@ class Video:
     state: State = State.AWAITING_UPLOAD
     version: int = 0
     progress: int = 0
-    playable: bool = False
+    playable_at: datetime | None = None
+    completed_at: datetime | None = None
     recover_at: datetime | None = None
     source: StoredObject | None = None
     media: Media | None = None
@@ -159,6 +160,11 @@ class Video:
     def outputs_prefix(self) -> str:
         """Where every output of every attempt lies."""
         return f"outputs/{self.id}/"
+
+    @property
+    def playable(self) -> bool:
+        """Whether an output can be played; once true it stays, unless the file turns out to be broken."""
+        return self.playable_at is not None
 
     @property
     def finished(self) -> bool:

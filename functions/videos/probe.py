@@ -17,7 +17,16 @@ from videos.tools import MediaTools
 PROBE_TIMEOUT_S = 12.0  # each; a file of 6 MiB takes a tenth of a second
 # What cannot be a movie, though the mov demuxer opens some of it (a HEIC photo). Only what libmagic is
 # sure of: it calls noise a picture now and then, and then it is for ffprobe to say.
-NO_MOVIES = ("text/", "image/heic", "image/heif", "image/avif", "image/jpeg", "image/png", "image/gif", "image/webp")
+NO_MOVIES = (
+    "text/",
+    "image/heic",
+    "image/heif",
+    "image/avif",
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+)
 # A gap between two frames is ordinary from half to one and a half times that of 30 fps.
 SHORTEST_GAP_S, LONGEST_GAP_S = Fraction(1, 60), Fraction(1, 20)
 

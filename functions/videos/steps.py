@@ -148,7 +148,7 @@ def check_upload(video_id: str, service: Service) -> Video:
 def reject(video: Video, problems: Sequence[Problem], service: Service) -> Video:
     """Refuse a video whose file turned out to be broken while it was worked on, and remove its files."""
     rejected = video.to(
-        State.REJECTED, at=service.now(), problems=tuple(problems), outputs=(), playable=False
+        State.REJECTED, at=service.now(), problems=tuple(problems), outputs=(), playable_at=None
     )
     rejected = service.videos.update(rejected)
     _remove_files(video.id, service)

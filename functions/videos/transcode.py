@@ -152,11 +152,13 @@ class _Attempt:
                 height_px=target.height_px,
                 size_bytes=stored.size_bytes,
             )
+        now = self.service.now()
         self._write(
             state,
             media=self.media,
             outputs=tuple(outputs.values()),
-            playable=True,
+            playable_at=self.video.playable_at or now,
+            completed_at=now if state is State.COMPLETED else None,
             progress=PROGRESS_PLAYABLE,
         )
 

@@ -1,5 +1,6 @@
 """Videos as the wire shows them. Every URL is absolute; no storage key leaves the house."""
 
+from datetime import datetime
 from typing import Any
 
 from videos.errors import Refused
@@ -63,6 +64,8 @@ def metadata(video: Video, base_url: str) -> dict[str, Any]:
         "playable": video.playable,
         "created_at": video.created_at.isoformat(),
         "updated_at": video.updated_at.isoformat(),
+        "playable_at": _time(video.playable_at),
+        "completed_at": _time(video.completed_at),
         "specs": specs(video.media) if video.media else None,
         "storage_info": storage_info(video),
         "renditions": [_rendition(output, video, base_url) for output in files],
@@ -145,6 +148,10 @@ def video_url(video: Video, base_url: str) -> str:
 
 def file_url(video: Video, name: str, base_url: str) -> str:
     return f"{base_url}/videos/{video.id}/{name}"
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _rendition(output: Output, video: Video, base_url: str) -> dict[str, Any]:
