@@ -4,10 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
-from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos.api import logger, make_api
+from videos.api import logged, make_api
 from videos.health import health
 from videos.wiring import http_settings, service
 
@@ -21,6 +20,6 @@ def check_health() -> Response[Any]:
     return Response(status, content_types.APPLICATION_JSON, report, headers={"Cache-Control": "no-store"})
 
 
-@logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST, clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)

@@ -6,12 +6,12 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import steps
-from videos.api import logger
+from videos.api import logged, logger
 from videos.errors import UnknownVideo
 from videos.wiring import service
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Check the file of every record.
 

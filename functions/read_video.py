@@ -4,11 +4,10 @@ from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
-from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import steps, views
-from videos.api import base_url, logger, make_api, no_such_route
+from videos.api import base_url, logged, logger, make_api, no_such_route
 from videos.errors import NotPlayable
 from videos.model import Output, Video
 from videos.wiring import http_settings, service
@@ -80,6 +79,6 @@ def _not_there(video: Video, file: str) -> NotPlayable:
     )
 
 
-@logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST, clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)

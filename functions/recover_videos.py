@@ -5,11 +5,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import steps
-from videos.api import logger
+from videos.api import logged, logger
 from videos.wiring import service
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     for video_id, outcome in steps.recover_videos(service()):
         logger.info("recovered", video_id=video_id, outcome=outcome)

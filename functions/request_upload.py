@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import form, steps, views
-from videos.api import base_url, json_body, logger, make_api
+from videos.api import base_url, json_body, logged, logger, make_api
 from videos.errors import BadRequest
 from videos.wiring import http_settings, service
 
@@ -56,6 +55,6 @@ def _base_url() -> str:
     return base_url(app, http_settings().public_url)
 
 
-@logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST, clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)

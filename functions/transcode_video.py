@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos.api import logger
+from videos.api import logged, logger
 from videos.errors import UnknownVideo
 from videos.ports import Job
 from videos.transcode import transcode
@@ -14,7 +14,7 @@ from videos.wiring import service
 LONGEST_PAUSE_S = 60
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logged
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Work off every message; name those to deliver again, after a pause that doubles."""
     failures = [record["messageId"] for record in event["Records"] if not _transcode_one(record)]

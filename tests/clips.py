@@ -30,11 +30,12 @@ def make_clip(
     picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},{video_filter}"
     picture += f",format={pixels},setparams={colour}"
     tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}") if sound else ()
-    speed = ("-preset", "ultrafast", "-crf", "34", "-g", "60") if codec in ("libx264", "libx265") else ()
+    speed = ("-preset", "ultrafast", "-g", "60") if codec in ("libx264", "libx265") else ()
+    quality = ("-crf", "34") if speed and "-b:v" not in options else ()
     quiet = ("-x265-params", "log-level=error", "-tag:v", "hvc1") if codec == "libx265" else ()
     ffmpeg(
         "-f", "lavfi", "-i", picture, *tone,
-        "-c:v", codec, *speed, *quiet, "-c:a", "aac", "-ac", "2", *options, str(path),
+        "-c:v", codec, *speed, *quality, *quiet, "-c:a", "aac", "-ac", "2", *options, str(path),
     )  # fmt: skip
     return path
 

@@ -651,7 +651,7 @@ def test_a_job_put_for_later_comes_later(rig):
     assert eventually(rig.jobs.receive).receives == 1
 
 
-def test_a_job_given_back_too_late_is_no_error(rig):
+def test_a_job_done_or_given_back_too_late_is_no_error(rig):
     rig.jobs.put("v1")
     job = rig.jobs.receive()
     rig.jobs.done(job)

@@ -37,7 +37,7 @@ IN_FLIGHT_SHARDS = 8
 KEPT_AFTER_REFUSAL = timedelta(days=30)
 LONGEST_ID = 512  # characters; at four bytes each, a DynamoDB key takes no more
 LONGEST_DELAY_S = 900  # SQS delays no message for longer
-# How SQS says that a receipt came too late: somebody else has the message, or it is done.
+# How SQS says that a receipt is no longer good.
 NO_LONGER_OURS = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"})
 ERASED_AT_ONCE = 1000  # S3 takes no more keys in one request
 
@@ -241,7 +241,8 @@ class DynamoVideos:
             answer = self._dynamodb.query(
                 TableName=self._table,
                 IndexName=IN_FLIGHT_INDEX,
-                KeyConditionExpression="shard = :shard AND recover_at <= :now",
+                KeyConditionExpression="#shard = :shard AND recover_at <= :now",
+                ExpressionAttributeNames={"#shard": "shard"},  # a reserved word
                 ExpressionAttributeValues={":shard": {"S": shard}, ":now": {"S": _sortable(now)}},
                 Limit=limit,
             )
@@ -284,18 +285,14 @@ class SqsJobs:
         return None
 
     def done(self, job: Job) -> None:
-        with _answers("SQS"):
+        with _answers("SQS"), _unless_too_late():
             self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=job.receipt)
 
     def give_back(self, job: Job, *, delay_s: int = 0) -> None:
-        with _answers("SQS"):
-            try:
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._queue_url, ReceiptHandle=job.receipt, VisibilityTimeout=delay_s
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in NO_LONGER_OURS:
-                    raise
+        with _answers("SQS"), _unless_too_late():
+            self._sqs.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=job.receipt, VisibilityTimeout=delay_s
+            )
 
     def dead(self, *, limit: int = 10) -> list[str]:
         """SQS shows ten at a time, and not always others: beyond ten, some may be missing."""
@@ -408,6 +405,16 @@ def _answers(service: str, key: str = "") -> Iterator[None]:
         raise _unavailable(service, code, ours=status < 500 and not throttled) from error
     except BotoCoreError as error:
         raise _unavailable(service, type(error).__name__, ours=False) from error
+
+
+@contextmanager
+def _unless_too_late() -> Iterator[None]:
+    """A job that is done, or that somebody else has by now, needs nothing more from us."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in NO_LONGER_OURS:
+            raise
 
 
 def _unavailable(service: str, code: str, *, ours: bool) -> Unavailable:

@@ -202,8 +202,8 @@ def _libmagic() -> ModuleType:
 
 
 _INSTALL = ("In Lambda, attach MediaToolsLayer.", "At home, run `make install`.")
-# What ffmpeg exits with when the machine, not the file, is at fault: 256 - ENOSPC, 256 - ENOMEM.
-_OUR_FAULT = {228: "the disk is full", 244: "out of memory"}
+# What ffmpeg exits with when the file is not at fault: 256 - ENOSPC, 256 - ENOMEM, or stopped by a signal.
+_OUR_FAULT = {228: "the disk is full", 244: "out of memory", 255: "it was told to stop"}
 
 
 def run(
@@ -226,7 +226,12 @@ def run(
     with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env={"LC_ALL": "C"}
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={"LC_ALL": "C"},
+                process_group=0,  # a Ctrl-C in our terminal is for us, not for the file being read
             )
         except OSError as error:
             raise ToolFailed(f"{name} cannot be started: {error.strerror}.", suggestions=_INSTALL) from None
