@@ -4,8 +4,15 @@ PORT ?= 8000
 DATA ?= .data
 VIDEO ?=
 
+PROCESSOR ?= x86_64
+PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
+
 BIN := .venv/bin
 READY := .venv/.ready
+# sam, samlocal and an emulator have a Python 3.13 of their own, which `sam build` finds on PATH.
+AWS_BIN := $(CURDIR)/.venv-aws/bin
+AWS_READY := .venv-aws/.ready
+SAM := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$$PATH" sam
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -19,10 +26,11 @@ run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 test: $(READY)  ## run the tests: no AWS, no Docker, under two minutes
 	$(BIN)/pytest -n auto
 
-check: $(READY)  ## what CI runs: format, lint, types, tests
+check: $(READY) $(AWS_READY)  ## what CI runs: format, lint, types, template, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	$(BIN)/pytest -n auto
 
 format: $(READY)  ## put the code into shape
@@ -37,12 +45,44 @@ $(READY): requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $(READY)
 
-lock: $(READY)  ## write both lock files anew from pyproject.toml
+build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=arm64
+	PROCESSOR=$(PROCESSOR) $(SAM) build --parameter-overrides Processor=$(PROCESSOR)
+	@# What sam cannot do: leave the local server out, and compile. /var/task is read-only, so without
+	@# .pyc every cold start would compile anew; unchecked, since deployment loses the times of files.
+	@# All functions are copies of one folder, and stay so.
+	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
+		$(AWS_BIN)/python -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
+		for function in CheckHealth CheckUpload RecoverVideos RequestUpload TranscodeVideo; do \
+			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \
+		done
+	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'
+
+deploy-emulator: $(READY) build  ## deploy to LocalStack or MiniStack on localhost:4566, or at LOCALSTACK_HOST
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/python tests/emulator.py deploy
+
+emulator: $(READY) $(AWS_READY)  ## run MiniStack on localhost:4566 until Ctrl-C; needs Docker
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/python tests/emulator.py run
+
+test-emulator: $(READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator=auth
+
+test-sam-local: $(READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_sam_local.py --sam-local
+
+$(AWS_READY): requirements-aws.txt
+	@$(PYTHON313) --version >/dev/null || { echo "Python 3.13 is needed for this; name one: make PYTHON313=/path/to/python3.13 …"; exit 1; }
+	$(PYTHON313) -m venv .venv-aws
+	$(AWS_BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-aws.txt
+	@touch $(AWS_READY)
+
+lock: $(READY)  ## write the lock files anew, at the newest versions
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o functions/requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
 
 clean:  ## remove what was built; .data stays
-	rm -rf .venv .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run test check format install lock clean
+.PHONY: help demo run test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -29,7 +29,7 @@ def read_status(video_id: str) -> Response[Any]:
     etag = f'"{video.version}"'
     headers: dict[str, str | list[str]] = {"ETag": etag, "Cache-Control": "no-cache"}
     if etag in app.current_event.headers.get("if-none-match", ""):
-        return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(HTTPStatus.NOT_MODIFIED, headers=headers, body="")
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, views.status(video), headers=headers)
 
 
@@ -47,14 +47,15 @@ def read_file(video_id: str, file: str) -> Response[Any]:
     output = next(filter(None, map(video.output, FILES[file])), None)
     if output is None:
         raise _not_there(video, file)
-    return Response(HTTPStatus.FOUND, headers={"Location": _signed_url(output), "Cache-Control": "no-store"})
+    headers: dict[str, str | list[str]] = {"Location": _signed_url(output), "Cache-Control": "no-store"}
+    return Response(HTTPStatus.FOUND, headers=headers, body="")
 
 
 @app.delete("/videos/<video_id>")
 def delete_video(video_id: str) -> Response[Any]:
     steps.delete_video(steps.known_id(video_id), service())
     logger.info("deleted", video_id=video_id)
-    return Response(HTTPStatus.NO_CONTENT)
+    return Response(HTTPStatus.NO_CONTENT, body="")
 
 
 def _video(video_id: str) -> Video:

@@ -19,6 +19,7 @@ import requests
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
+import emulator
 from clips import make_clip
 from videos import aws, local, wiring
 from videos.ports import Jobs, Storage, Ticket, Videos
@@ -80,27 +81,65 @@ class Rig:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_real_account() -> Iterator[None]:
+def no_real_account(request: pytest.FixtureRequest) -> Iterator[None]:
     """Credentials that open nothing, and none of the places where boto3 finds better ones."""
     with pytest.MonkeyPatch.context() as env:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             env.delenv(name)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            env.setenv(name, "testing")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            env.setenv(name, "test")
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             env.setenv(name, os.devnull)
         env.setenv("AWS_EC2_METADATA_DISABLED", "true")
         env.setenv("AWS_DEFAULT_REGION", REGION)
+        if request.config.getoption("emulator"):
+            env.setenv("AWS_ENDPOINT_URL", emulator.endpoint())
         yield
 
 
-@pytest.fixture(params=["local", "moto"])
+def pytest_addoption(parser: pytest.Parser) -> None:
+    where = "run on a deployed stack in an emulator of AWS, and with 'auth' enforce its policies"
+    parser.addoption("--emulator", nargs="?", const="open", choices=["open", "auth"], help=where)
+    parser.addoption("--sam-local", action="store_true", help="run the functions in sam local; needs Docker")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    rigs = {
+        "rig": ["local", "moto"],
+        "strict_rig": ["local"],
+    }  # moto lets every signature, size and date pass
+    for name, kinds in rigs.items():
+        if name in metafunc.fixturenames:
+            deployed = metafunc.config.getoption("emulator")
+            metafunc.parametrize(name, ["emulator"] if deployed else kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here_only = pytest.mark.skip(reason="of the local server alone")
+    for item in items:
+        if config.getoption("emulator") and item.get_closest_marker("here_only"):
+            item.add_marker(here_only)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    request: pytest.FixtureRequest,
+    no_real_account: None,  # noqa: ARG001  not before this
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[emulator.Stack]:
+    """The whole stack, deployed by sam to the emulator that is there, or to one that is started."""
+    log = tmp_path_factory.mktemp("emulator") / "ministack.log"
+    with emulator.emulator(log, auth=request.config.getoption("emulator") == "auth"):
+        yield emulator.deploy()
+
+
+@pytest.fixture
 def rig(request: pytest.FixtureRequest) -> Rig:
     made: Rig = request.getfixturevalue(f"{request.param}_rig")
     return made
 
 
-@pytest.fixture(params=["local"])  # moto lets every signature, size, type and date pass
+@pytest.fixture
 def strict_rig(request: pytest.FixtureRequest) -> Rig:
     """One whose storage holds tickets and links to their terms."""
     made: Rig = request.getfixturevalue(f"{request.param}_rig")
@@ -130,7 +169,17 @@ def local_rig(tmp_path: Path) -> Rig:
 
 
 @pytest.fixture
+def emulator_rig(stack: emulator.Stack) -> Rig:  # noqa: ARG001  it is running then
+    return aws_rig(FakeAws())
+
+
+@pytest.fixture
 def moto_rig(fake_aws: "FakeAws") -> Rig:
+    return aws_rig(fake_aws)
+
+
+def aws_rig(fake_aws: "FakeAws") -> Rig:
+    """A bucket, a table and queues of its own."""
     name = f"videos-{uuid4()}"
     fake_aws.make_bucket(name)
     fake_aws.dynamodb.create_table(TableName=name, **TABLE)
