@@ -50,7 +50,9 @@ build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=
 	@# What sam cannot do: leave the local server out, and compile. /var/task is read-only, so without
 	@# .pyc every cold start would compile anew; unchecked, since deployment loses the times of files.
 	@# All functions are copies of one folder, and stay so.
+	@# boto3 describes 400 services; three are called here.
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
+		find ReadVideo/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name dynamodb ! -name sqs -exec rm -rf {} + && \
 		$(AWS_BIN)/python -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
 		for function in CheckHealth CheckUpload RecoverVideos RequestUpload TranscodeVideo; do \
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \

@@ -92,7 +92,7 @@ def no_real_account(request: pytest.FixtureRequest) -> Iterator[None]:
             env.setenv(name, os.devnull)
         env.setenv("AWS_EC2_METADATA_DISABLED", "true")
         env.setenv("AWS_DEFAULT_REGION", REGION)
-        if request.config.getoption("emulator"):
+        if request.config.getoption("emulator") or request.config.getoption("sam_local"):
             env.setenv("AWS_ENDPOINT_URL", emulator.endpoint())
         yield
 

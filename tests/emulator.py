@@ -177,6 +177,22 @@ def deploy() -> Stack:
     return Stack(url, _outputs())
 
 
+def variables(stack: Stack, public_url: str) -> dict[str, str]:
+    """What the functions' environment must say to use ``stack`` from another container, as in `sam local`.
+
+    ``public_url`` is where clients reach the functions then.
+    """
+    return {
+        "MEDIA_BUCKET": stack.outputs["MediaBucketName"],
+        "VIDEO_TABLE": stack.outputs["VideoTableName"],
+        "JOB_QUEUE_URL": stack.outputs["JobQueueUrl"],
+        "DEAD_LETTER_URL": stack.outputs["DeadJobsUrl"],
+        "PUBLIC_URL": public_url,
+        "PUBLIC_STORAGE_URL": endpoint(),
+        "AWS_ENDPOINT_URL": endpoint().replace("localhost", "host.docker.internal"),
+    }
+
+
 def _sam_deploy(**parameters: str) -> None:
     settings = {"ReserveConcurrency": "no", "LogLevel": "DEBUG"} | parameters
     overrides = [f"{name}={value}" for name, value in settings.items()]
