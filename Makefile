@@ -66,7 +66,7 @@ emulator: $(READY) $(AWS_READY)  ## run MiniStack on localhost:4566 until Ctrl-C
 	PATH="$(AWS_BIN):$$PATH" $(BIN)/python tests/emulator.py run
 
 test-emulator: $(READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator
+	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py --emulator
 	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator=auth
 
 test-sam-local: $(READY) build  ## sam local invoke for every event, sam local start-api; needs Docker

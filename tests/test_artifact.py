@@ -1,0 +1,74 @@
+"""What `make build` made: what runs, compiled, for one processor, and nothing else. Skipped until it has."""
+
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parent.parent / ".aws-sam" / "build"
+FUNCTION = BUILD / "ReadVideo"
+LAYER = BUILD / "MediaToolsLayer"
+MIB = 1024**2
+
+pytestmark = pytest.mark.skipif(not LAYER.exists(), reason="nothing is built: make build")
+
+
+def size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def machine(path: Path) -> int | None:
+    """The processor an ELF file is for; None if it is no such file."""
+    head = path.read_bytes()[:20]
+    return int.from_bytes(head[18:20], "little") if head.startswith(b"\x7fELF") else None
+
+
+def test_every_module_is_compiled_and_stays_so_wherever_it_is_copied():
+    for source in FUNCTION.rglob("*.py"):
+        compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        assert compiled.exists(), source
+        assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", "unchecked: the time of the source does not count"
+
+
+@pytest.mark.parametrize(
+    "name", ["local_server.py", "local_aws", "starlette", "uvicorn", "moto", "pytest", "tests"]
+)
+def test_what_only_a_laptop_needs_stays_there(name):
+    assert not list(FUNCTION.glob(name))
+
+
+def test_boto3_describes_only_what_is_called():
+    services = {path.name for path in (FUNCTION / "botocore" / "data").iterdir() if path.is_dir()}
+
+    assert services == {"s3", "dynamodb", "sqs"}
+
+
+def test_all_functions_are_the_same_folder():
+    folders = [path.parent for path in BUILD.glob("*/read_video.py")]
+
+    assert len(folders) == 6
+    assert len({size_bytes(folder) for folder in folders}) == 1
+
+
+def test_the_layer_holds_the_tools_and_their_licences():
+    files = {str(path.relative_to(LAYER)) for path in LAYER.rglob("*") if path.is_file()}
+
+    assert files == {
+        "bin/ffmpeg",
+        "bin/ffprobe",
+        "lib/libmagic.so.1",
+        "share/magic.mgc",
+        "licenses/LICENSES.md",
+        "licenses/libmagic.txt",
+    }
+    assert all((LAYER / "bin" / tool).stat().st_mode & 0o111 for tool in ("ffmpeg", "ffprobe"))
+
+
+def test_everything_is_for_one_processor():
+    files = (path for folder in (FUNCTION, LAYER) for path in folder.rglob("*") if path.is_file())
+
+    assert len({machine(path) for path in files} - {None}) == 1
+
+
+def test_it_fits_the_budgets():
+    assert size_bytes(LAYER) < 120 * MIB
+    assert size_bytes(LAYER) + size_bytes(FUNCTION) < 250 * MIB  # Lambda's limit
