@@ -26,11 +26,11 @@ run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 test: $(READY)  ## run the tests: no AWS, no Docker, under two minutes
 	$(BIN)/pytest -n auto
 
-check: $(READY) $(AWS_READY)  ## what CI runs: format, lint, types, template, tests
+check: $(READY)  ## what CI runs: format, lint, types, template, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest -n auto
 
 format: $(READY)  ## put the code into shape
@@ -46,6 +46,7 @@ $(READY): requirements-dev.txt
 	@touch $(READY)
 
 build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=arm64
+	$(SAM) validate --lint --region us-east-1
 	PROCESSOR=$(PROCESSOR) $(SAM) build --parameter-overrides Processor=$(PROCESSOR)
 	@# What sam cannot do: leave the local server out, and compile. /var/task is read-only, so without
 	@# .pyc every cold start would compile anew; unchecked, since deployment loses the times of files.

@@ -31,7 +31,6 @@ from localstack_client import config as localstack
 PROJECT = Path(__file__).parent.parent
 REGION = "us-east-1"
 MINISTACK_PORT = 4565  # behind the relay
-DOCKER_HOST = "172.17.0.1"  # what host.docker.internal is to a container
 STACK = "tiktoken"
 
 
@@ -60,14 +59,23 @@ def emulator(log: Path, *, auth: bool = False) -> Iterator[str]:
         yield endpoint()
         return
     port = int(endpoint().rpartition(":")[2])
-    with _Relay([("127.0.0.1", port), (DOCKER_HOST, port)], ("127.0.0.1", MINISTACK_PORT)):
-        process = _start_ministack(log, auth=auth, port=port)
+    with _Relay([(host, port) for host in {"127.0.0.1", docker_host()}], ("127.0.0.1", MINISTACK_PORT)):
         try:
-            _await_ready(process, log)
+            process = _start_ministack(log, auth=auth, port=port)
+        except RuntimeError:  # a busy machine may need a second go; a test never gets one
+            process = _start_ministack(log, auth=auth, port=port)
+        try:
             yield endpoint()
         finally:
-            process.send_signal(signal.SIGTERM)  # it removes its containers itself
-            process.wait(timeout=60)
+            _stop(process)
+
+
+def docker_host() -> str:
+    """The address at which containers find this machine: the bridge's on Linux, loopback elsewhere."""
+    if sys.platform != "linux":
+        return "127.0.0.1"
+    gateway = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    return subprocess.run(gateway, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _start_ministack(log: Path, *, auth: bool, port: int) -> subprocess.Popen[bytes]:
@@ -81,15 +89,19 @@ def _start_ministack(log: Path, *, auth: bool, port: int) -> subprocess.Popen[by
         "AWS_ENDPOINT_URL": f"http://localhost:{port}",  # what its functions are told
     }
     with log.open("ab") as output:
-        return subprocess.Popen(["ministack"], stdout=output, stderr=output, env=_environment() | settings)
-
-
-def _await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+        process = subprocess.Popen(["ministack"], stdout=output, stderr=output, env=_environment() | settings)
     deadline = time.monotonic() + 60
     while not answers():
         if process.poll() is not None or time.monotonic() > deadline:
+            _stop(process)
             raise RuntimeError(f"MiniStack did not start: {log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)  # it removes its containers itself
+    process.wait(timeout=60)
 
 
 class _Relay:
@@ -242,6 +254,8 @@ def main() -> None:
         if not answers():
             sys.exit(f"No emulator answers at {endpoint()}: start LocalStack, or `make emulator` elsewhere.")
         stack = deploy()
+        for_sam_local = {"Parameters": variables(stack, "http://127.0.0.1:3001")}
+        (PROJECT / ".aws-sam" / "env.json").write_text(json.dumps(for_sam_local, indent=2))
         print(json.dumps({"url": stack.url, **stack.outputs}, indent=2))
         print(f"Try it: curl {stack.url}/health")
     elif answers():

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +48,12 @@ def options(stack: emulator.Stack, tmp_path_factory: pytest.TempPathFactory) -> 
         subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode
         == 0
     )
-    host = f"host.docker.internal:{emulator.DOCKER_HOST}"
-    return ["--env-vars", str(variables), "--add-host", host, *["--skip-pull-image"] * present]
+    host = f"host.docker.internal:{emulator.docker_host()}" if sys.platform == "linux" else ""
+    return [
+        *("--env-vars", str(variables)),
+        *(("--add-host", host) if host else ()),  # elsewhere Docker knows that name by itself
+        *(("--skip-pull-image",) if present else ()),
+    ]
 
 
 @pytest.mark.parametrize("function", ANSWERS)
