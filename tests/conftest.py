@@ -115,10 +115,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here_only = pytest.mark.skip(reason="of the local server alone")
+    skipped = {
+        "here_only": config.getoption("emulator") and "about the local server alone",
+        "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
+    }
     for item in items:
-        if config.getoption("emulator") and item.get_closest_marker("here_only"):
-            item.add_marker(here_only)
+        for marker, reason in skipped.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

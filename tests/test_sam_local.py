@@ -33,10 +33,7 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def only_if_asked(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--sam-local"):
-        pytest.skip("needs Docker: make test-sam-local")
+pytestmark = pytest.mark.sam_local
 
 
 @pytest.fixture(scope="module")
