@@ -12,7 +12,8 @@ READY := .venv/.ready
 # sam, samlocal and an emulator have a Python 3.13 of their own, which `sam build` finds on PATH.
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
-SAM := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$$PATH" sam
+EMULATOR_READY := .venv-emulator/.ready
+WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -46,8 +47,8 @@ $(READY): requirements-dev.txt
 	@touch $(READY)
 
 build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=arm64
-	$(SAM) validate --lint --region us-east-1
-	PROCESSOR=$(PROCESSOR) $(SAM) build --parameter-overrides Processor=$(PROCESSOR)
+	$(WITH_AWS) sam validate --lint --region us-east-1
+	PROCESSOR=$(PROCESSOR) $(WITH_AWS) sam build --parameter-overrides Processor=$(PROCESSOR)
 	@# What sam cannot do: leave the local server out, and compile. /var/task is read-only, so without
 	@# .pyc every cold start would compile anew; unchecked, since deployment loses the times of files.
 	@# All functions are copies of one folder, and stay so.
@@ -61,31 +62,32 @@ build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=
 	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'
 
 deploy-emulator: $(READY) build  ## deploy to LocalStack or MiniStack on localhost:4566, or at LOCALSTACK_HOST
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/python tests/emulator.py deploy
+	$(WITH_AWS) $(BIN)/python tests/emulator.py deploy
 
-emulator: $(READY) $(AWS_READY)  ## run MiniStack on localhost:4566 until Ctrl-C; needs Docker
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/python tests/emulator.py run
+emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until Ctrl-C; needs Docker
+	$(WITH_AWS) $(BIN)/python tests/emulator.py run
 
-test-emulator: $(READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py --emulator
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator=auth
+test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
+	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py --emulator
+	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator=auth
 
-test-sam-local: $(READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
-	PATH="$(AWS_BIN):$$PATH" $(BIN)/pytest tests/test_sam_local.py --sam-local
+test-sam-local: $(READY) $(EMULATOR_READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
+	$(WITH_AWS) $(BIN)/pytest tests/test_sam_local.py --sam-local
 
-$(AWS_READY): requirements-aws.txt
+.venv-%/.ready: requirements-%.txt
 	@$(PYTHON313) --version >/dev/null || { echo "Python 3.13 is needed for this; name one: make PYTHON313=/path/to/python3.13 …"; exit 1; }
-	$(PYTHON313) -m venv .venv-aws
-	$(AWS_BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-aws.txt
-	@touch $(AWS_READY)
+	$(PYTHON313) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.txt
+	@touch $@
 
 lock: $(READY)  ## write the lock files anew, at the newest versions
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o functions/requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
 
 clean:  ## remove what was built; .data stays
-	rm -rf .venv .venv-aws .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-emulator .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo run test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
