@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import steps, views
 from videos.api import base_url, logged, logger, make_api, no_such_route
-from videos.errors import NotPlayable
+from videos.errors import NotPlayable, UnknownRoute, VideoError
 from videos.model import Output, Video
 from videos.wiring import http_settings, service
 
@@ -68,14 +68,19 @@ def _signed_url(output: Output) -> str:
     )
 
 
-def _not_there(video: Video, file: str) -> NotPlayable:
+def _not_there(video: Video, file: str) -> VideoError:
     if ending := views.ending(video):
         return NotPlayable(
             f"There is no {file}: {ending['error']}", suggestions=ending["suggestions"], state=video.state
         )
+    if video.finished:
+        return UnknownRoute(
+            f"This video has no {file}.", suggestions=["GET …/metadata lists the renditions it has."]
+        )
+    wanted = "state is completed" if video.playable else "playable is true"
     return NotPlayable(
         f"There is no {file} yet; the video is {video.state}.",
-        suggestions=[f"Ask GET /videos/{video.id}/status until playable is true."],
+        suggestions=[f"Ask GET /videos/{video.id}/status until {wanted}."],
         state=video.state,
     )
 

@@ -48,7 +48,10 @@ def take_file(content_type: str) -> tuple[dict[str, Any], int]:
 
 def _body_bytes() -> bytes:
     body = app.current_event.body or ""
-    return base64.b64decode(body) if app.current_event.is_base64_encoded else body.encode()
+    try:
+        return base64.b64decode(body) if app.current_event.is_base64_encoded else body.encode()
+    except ValueError:
+        raise BadRequest("The body is not base64.", suggestions=["Send the form as it is."]) from None
 
 
 def _base_url() -> str:

@@ -22,11 +22,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _transcode_one(record: dict[str, Any]) -> bool:
-    job = Job(
-        video_id=json.loads(record["body"])["video_id"],
-        receipt=record["receiptHandle"],
-        receives=int(record["attributes"]["ApproximateReceiveCount"]),
-    )
+    try:
+        job = Job(
+            video_id=json.loads(record["body"])["video_id"],
+            receipt=record["receiptHandle"],
+            receives=int(record["attributes"]["ApproximateReceiveCount"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        logger.exception("no job of ours", body=record.get("body"))  # it ends among the dead letters
+        return False
     last_try = job.receives >= service().most_attempts
     try:
         video = transcode(job.video_id, service(), last_try=last_try)
@@ -37,5 +41,5 @@ def _transcode_one(record: dict[str, Any]) -> bool:
         service().jobs.give_back(job, delay_s=min(2**job.receives, LONGEST_PAUSE_S))
         return False
     else:
-        logger.info("transcoded", video_id=job.video_id, state=video.state)
+        logger.info("transcoded", video_id=job.video_id, state=video.state, failure=video.failure)
     return True

@@ -1,7 +1,7 @@
 """How the running service bears up when many come at once.
 
 Here it must lose nothing and answer within what the README promises, by a wide margin of
-time: a test that a busy machine turns red tells nobody anything. `make bench` measures.
+time: a test that a busy machine turns red tells nobody anything.
 """
 
 import threading

@@ -143,6 +143,25 @@ def test_an_upload_that_comes_after_its_video_was_deleted_is_removed(service, cl
     assert not stored_keys(service, video)
 
 
+def test_an_oversize_file_put_over_a_finished_video_is_removed(service, clip, tmp_path):
+    video = transcode(checked(service, clip()).id, service)
+    huge = tmp_path / "huge.mp4"
+    huge.write_bytes(bytes(6 * MIB + 1))
+    service.storage.save(huge, video.source_key, content_type="video/mp4")
+
+    steps.check_upload(video.id, service)
+
+    assert video.source_key not in stored_keys(service, video)
+
+
+def test_a_file_that_comes_after_the_refusal_is_removed(service, clip):
+    video = checked(service, clip(size="640x480"))
+    service.storage.save(clip(), video.source_key, content_type="video/mp4")
+
+    assert steps.check_upload(video.id, service).state is State.REJECTED
+    assert not stored_keys(service, video)
+
+
 def test_nothing_is_left_in_the_workspace(service, clip):
     checked(service, clip())
 
@@ -204,7 +223,7 @@ def test_a_video_whose_job_was_lost_gets_another(service, clip, clock):
     video = checked(service, clip())
     service.jobs.done(service.jobs.receive())
 
-    clock.advance(minutes=5)
+    clock.advance(minutes=35)
     steps.recover_videos(service)
 
     assert service.jobs.receive().video_id == video.id
@@ -221,12 +240,34 @@ def test_a_video_that_was_tried_too_often_has_failed(service, clip, clock):
         )
     )
 
-    clock.advance(minutes=5)
+    clock.advance(minutes=35)
     steps.recover_videos(service)
 
     failed = service.videos.get(video.id)
     assert failed.state is State.FAILED
     assert "5 times" in failed.failure
+
+
+def test_a_video_that_waits_in_a_backlog_gets_no_second_job(service, clip, clock):
+    checked(service, clip())
+
+    for _ in range(5):
+        clock.advance(minutes=5)
+        steps.recover_videos(service)
+
+    assert service.jobs.stats().waiting == 1
+
+
+def test_a_fault_of_ours_with_one_video_does_not_hold_up_the_others(service, clock, monkeypatch):
+    first, second = ticketed(service), ticketed(service)
+    stat = service.storage.stat
+    monkeypatch.setattr(service.storage, "stat", lambda key: {}[key] if first.id in key else stat(key))
+
+    clock.advance(hours=2)
+    outcomes = dict(steps.recover_videos(service))
+
+    assert outcomes[first.id].startswith("KeyError")
+    assert outcomes[second.id] == "expired"
 
 
 def test_a_finished_video_is_left_alone(service, clip, clock):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clips import BT709, ffmpeg, probe_lines, rewrap
-from test_steps import checked, stored_keys
+from test_steps import checked, stored_keys, uploaded
 from videos import steps
 from videos.errors import ToolFailed, UnknownVideo
 from videos.model import State
@@ -214,8 +214,6 @@ def test_a_video_deleted_meanwhile_leaves_nothing(service, clip, monkeypatch):
 
 
 def test_a_job_that_overtakes_the_check_comes_back(service, clip):
-    from test_steps import uploaded
-
     video = uploaded(service, clip())
 
     assert transcode(video.id, service).state is State.AWAITING_UPLOAD
@@ -262,3 +260,151 @@ def test_progress_never_goes_down(service, clip, monkeypatch):
 
     assert seen == sorted(seen)
     assert seen[-1] == 100
+
+
+# ── Files that turn out to be broken ─────────────────────────────────────────────
+
+
+def damaged(clip: Path, path: Path, track: str) -> Path:
+    """``clip`` with the second half of one track's packets overwritten; its headers stay right."""
+    lines = probe_lines(clip, "-select_streams", track, "-show_entries", "packet=pos,size")
+    packets = [tuple(int(field.partition("=")[2]) for field in line.split("|")[:2]) for line in lines]
+    data = bytearray(clip.read_bytes())
+    for size, pos in packets[len(packets) // 2 :]:
+        data[pos + 5 : pos + size] = b"\x55" * (size - 5)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_video_with_broken_frames_is_rejected_and_nothing_of_it_kept(service, clip, tmp_path):
+    video = checked(service, damaged(clip(seconds=3), tmp_path / "damaged.mp4", "v"))
+
+    video = transcode(video.id, service)
+
+    assert (video.state, video.playable, video.outputs) == (State.REJECTED, False, ())
+    assert [problem.found for problem in video.problems] == ["Its frames cannot be decoded."]
+    assert not stored_keys(service, video)
+
+
+def test_broken_sound_alone_does_not_refuse_a_good_picture(service, clip, tmp_path):
+    sound = damaged(clip(seconds=2, options=("-c:a", "ac3")), tmp_path / "damaged.mp4", "a")
+
+    video = transcode(checked(service, sound).id, service)
+
+    assert video.state is State.COMPLETED
+    assert video.warnings == ("Its sound cannot be read; the video is silent.",)
+    assert not probe_lines(
+        fetched(service, video, "540p", tmp_path), "-select_streams", "a", "-show_entries", "stream=index"
+    )
+
+
+def test_a_trimmed_clip_passes_and_what_was_cut_off_stays_away(service, clip, tmp_path):
+    long = clip(seconds=3, options=("-g", "300"))
+    trimmed = tmp_path / "trimmed.mp4"
+    ffmpeg("-ss", "1", "-i", str(long), "-c", "copy", str(trimmed))
+    shown = len(decoded(trimmed))
+
+    video = transcode(checked(service, trimmed).id, service)
+
+    packets = probe_lines(
+        fetched(service, video, "720p", tmp_path), "-select_streams", "v", "-show_entries", "packet=flags"
+    )
+    assert video.state is State.COMPLETED
+    assert len(packets) == shown < 3 * 30
+
+
+def test_a_picture_with_open_gops_can_be_sought(service, clip, tmp_path):
+    open_gops = clip(
+        seconds=3, options=("-x264-params", "open-gop=1:keyint=20:min-keyint=20:bframes=3:scenecut=0")
+    )
+
+    video = transcode(checked(service, open_gops).id, service)
+
+    played = fetched(service, video, "720p", tmp_path)
+    assert ffmpeg(
+        "-ss", "1.6", "-i", str(played), "-map", "0:v", "-frames:v", "1", "-f", "framemd5", "-"
+    ).count("0,")
+
+
+def test_a_huge_file_put_over_a_queued_video_is_refused_without_a_download(
+    service, clip, tmp_path, monkeypatch
+):
+    video = checked(service, clip())
+    huge = tmp_path / "huge.mp4"
+    huge.write_bytes(bytes(7_000_000))
+    service.storage.save(huge, video.source_key, content_type="video/mp4")
+    monkeypatch.setattr(service.storage, "fetch", lambda *_: pytest.fail("it was downloaded"))
+
+    video = transcode(video.id, service)
+
+    assert [problem.rule for problem in video.problems] == ["size"]
+
+
+def test_a_good_file_put_over_a_queued_video_is_what_gets_published(service, clip):
+    video = checked(service, clip())
+    service.storage.save(clip(seconds=2), video.source_key, content_type="video/mp4")
+
+    video = transcode(video.id, service)
+
+    assert video.source.size_bytes == clip(seconds=2).stat().st_size
+    assert video.media.frame_count == 60
+
+
+# ── Killed between one line and the next ─────────────────────────────────────────
+
+
+def leave_behind(service, video, clip) -> None:
+    service.storage.save(clip, f"{video.outputs_prefix}0123456789ab/720p.mp4", content_type="video/mp4")
+
+
+def test_what_a_killed_attempt_left_of_a_deleted_video_is_removed_by_the_next_delivery(service, clip):
+    video = checked(service, clip())
+    steps.delete_video(video.id, service)
+    leave_behind(service, video, clip())
+
+    with pytest.raises(UnknownVideo):
+        transcode(video.id, service)
+    assert not stored_keys(service, video)
+
+
+def test_what_a_killed_attempt_left_of_a_completed_video_is_removed_by_the_next_delivery(service, clip):
+    video = transcode(checked(service, clip()).id, service)
+    leave_behind(service, video, clip())
+
+    transcode(video.id, service)
+
+    assert stored_keys(service, video) == video.files
+
+
+def test_what_a_killed_attempt_left_of_a_rejected_video_is_removed_by_the_next_delivery(service, clip):
+    video = checked(service, clip(size="640x480"))
+    leave_behind(service, video, clip())
+
+    transcode(video.id, service)
+
+    assert not stored_keys(service, video)
+
+
+def test_a_rejecting_attempt_that_was_overtaken_by_a_delete_ends_quietly(service, clip, monkeypatch):
+    video = checked(service, clip())
+    service.storage.save(clip(size="640x480"), video.source_key, content_type="video/mp4")
+    fetch = service.storage.fetch
+
+    def deleted(key, to):
+        stored = fetch(key, to)
+        steps.delete_video(video.id, service)
+        return stored
+
+    monkeypatch.setattr(service.storage, "fetch", deleted)
+
+    with pytest.raises(UnknownVideo):
+        transcode(video.id, service)
+
+
+def test_an_upload_that_is_gone_fails_its_video(service, clip):
+    video = checked(service, clip())
+    service.storage.delete(video.source_key)
+
+    video = transcode(video.id, service)
+
+    assert (video.state, video.failure) == (State.FAILED, "The uploaded file is gone.")

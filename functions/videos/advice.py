@@ -4,7 +4,7 @@ import shlex
 
 from videos.model import Media
 
-HDR = ("arib-std-b67", "smpte2084")
+HDR = {"arib-std-b67": "HLG", "smpte2084": "PQ"}  # transfers
 _RESOLUTION = (
     "iPhone: export from an editor such as CapCut or iMovie as a vertical 720p video, 9:16.",
     "Android: hold the phone upright, Camera → Settings → Video size → HD 720p; or export as 720p, 9:16.",

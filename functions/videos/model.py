@@ -54,6 +54,8 @@ class Media:
         other_sizes: every further displayed size met in the stream, ``"1280x720"``.
         rotation: clockwise quarter turns a player makes, in degrees: 0, 90, 180 or 270.
         frame_rate: frames per second, 1 ÷ the mean of the ordinary gaps between frames.
+        hidden_frames: how many frames an edit list hides; they are in the file all the same.
+        closed_gops: every keyframe can be decoded from without what came before it.
         odd_gap_share: how many of the gaps are no ordinary ones, 0.0 to 1.0.
         duration_s: the longest track's samples.
         color_*: as the bitstream says, else the container; "" where neither does.
@@ -70,8 +72,6 @@ class Media:
     pixel_format: str = ""
     width_px: int = 0
     height_px: int = 0
-    coded_width_px: int = 0
-    coded_height_px: int = 0
     other_sizes: tuple[str, ...] = ()
     sample_aspect_ratio: str = "1:1"
     rotation: int = 0
@@ -79,6 +79,8 @@ class Media:
     frame_rate: float = 0.0
     odd_gap_share: float = 0.0
     frame_count: int = 0
+    hidden_frames: int = 0
+    closed_gops: bool = True
     duration_s: float = 0.0
     bit_rate: int = 0
     color_range: str = ""
@@ -169,6 +171,12 @@ class Video:
     @property
     def finished(self) -> bool:
         return self.state in FINISHED
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The keys of everything stored that belongs to it; all else under its name is left over."""
+        source = () if self.state in (State.REJECTED, State.EXPIRED) else (self.source_key,)
+        return frozenset((*source, *(output.key for output in self.outputs)))
 
     def output(self, name: str) -> Output | None:
         return next((output for output in self.outputs if output.name == name), None)

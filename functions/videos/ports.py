@@ -74,7 +74,7 @@ class Storage(Protocol):
         """Gone for good, every version of it. A missing key is no error."""
 
     def ping(self) -> None:
-        """Raises Unavailable if objects cannot be read and written now."""
+        """Raises Unavailable if objects cannot be reached now."""
 
 
 class Videos(Protocol):

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -27,6 +27,7 @@ NO_MOVIES = (
     "image/gif",
     "image/webp",
 )
+UNREADABLE = "It cannot be read as MP4 or MOV."
 # A gap between two frames is ordinary from half to one and a half times that of 30 fps.
 SHORTEST_GAP_S, LONGEST_GAP_S = Fraction(1, 60), Fraction(1, 20)
 
@@ -47,10 +48,10 @@ def probe(path: Path, using: MediaTools) -> Media:
     faults = boxes.faults(path)
     try:
         printed = tools.run(tools.streams_command(using, path), timeout_s=PROBE_TIMEOUT_S)
-    except BadMedia as error:
-        return Media(content=content, size_bytes=size_bytes, faults=faults or (_reason(error),))
+    except BadMedia:
+        return Media(content=content, size_bytes=size_bytes, faults=faults or (UNREADABLE,))
     facts = json.loads(printed)
-    packets = packets_by_stream(facts.get("packets", ()))
+    packets, hidden = packets_by_stream(facts.get("packets", ()))
     videos = [stream for stream in facts["streams"] if _is_video(stream)]
     media = Media(
         content=content,
@@ -62,7 +63,9 @@ def probe(path: Path, using: MediaTools) -> Media:
     )
     if not videos:
         return media
-    return _with_video(media, videos[0], packets.get(videos[0]["index"], []), path, using)
+    index = videos[0]["index"]
+    media = replace(media, hidden_frames=hidden[index])
+    return _with_video(media, videos[0], packets.get(index, []), path, using)
 
 
 def _with_video(
@@ -76,8 +79,8 @@ def _with_video(
         try:
             command = tools.keyframes_command(using, path, stream["index"])
             frames = json.loads(tools.run(command, timeout_s=PROBE_TIMEOUT_S)).get("frames", [])
-        except BadMedia as error:
-            faults.append(_reason(error))
+        except BadMedia:
+            faults.append(UNREADABLE)
         if not frames:
             faults.append("No frame of the video can be decoded.")
     if any("C" in packet.get("flags", "") for packet in packets):
@@ -96,8 +99,6 @@ def _with_video(
         pixel_format=first.get("pix_fmt", ""),
         width_px=width_px,
         height_px=height_px,
-        coded_width_px=stream.get("width", 0),
-        coded_height_px=stream.get("height", 0),
         other_sizes=tuple(
             f"{width}x{height}" for width, height in sizes if (width, height) != (width_px, height_px)
         ),
@@ -107,6 +108,8 @@ def _with_video(
         frame_rate=rate,
         odd_gap_share=odd_gap_share,
         frame_count=len(packets),
+        closed_gops=stream.get("codec_name") != "h264"
+        or closed_gops(path.read_bytes(), packets, int(stream.get("nal_length_size", 4))),
         bit_rate=bit_rate(packets, media.duration_s),
         color_range=_known(first.get("color_range", "")),
         color_primaries=_known(first.get("color_primaries", "")),
@@ -116,13 +119,36 @@ def _with_video(
     )
 
 
-def packets_by_stream(packets: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Packets by track, without those an edit list drops (flag D)."""
-    by_stream: dict[int, list[dict[str, Any]]] = {}
+def packets_by_stream(
+    packets: Iterable[dict[str, Any]],
+) -> tuple[dict[int, list[dict[str, Any]]], Counter[int]]:
+    """Packets by track, and how many of each an edit list hides (flag D), which are left out."""
+    shown: dict[int, list[dict[str, Any]]] = {}
+    hidden: Counter[int] = Counter()
     for packet in packets:
-        if "D" not in packet.get("flags", ""):
-            by_stream.setdefault(packet["stream_index"], []).append(packet)
-    return by_stream
+        if "D" in packet.get("flags", ""):
+            hidden[packet["stream_index"]] += 1
+        else:
+            shown.setdefault(packet["stream_index"], []).append(packet)
+    return shown, hidden
+
+
+def closed_gops(data: bytes, packets: Iterable[dict[str, Any]], length_bytes: int) -> bool:
+    """Whether every keyframe of an H.264 track is an IDR picture, a NAL unit of type 5.
+
+    Others are keyframes only by an SEI message (recovery point), and no place to start without it.
+
+    Source: ITU-T H.264, table 7-1; ISO/IEC 14496-15 for the lengths between the units.
+    """
+    keyframes = (packet for packet in packets if "K" in packet.get("flags", "") and "pos" in packet)
+    return all(5 in _nal_types(data, packet, length_bytes) for packet in keyframes)
+
+
+def _nal_types(data: bytes, packet: dict[str, Any], length_bytes: int) -> Iterator[int]:
+    at, end = int(packet["pos"]), int(packet["pos"]) + int(packet.get("size", 0))
+    while at + length_bytes < min(end, len(data)):
+        yield data[at + length_bytes] & 0x1F
+        at += length_bytes + int.from_bytes(data[at : at + length_bytes])
 
 
 def frame_rate(packets: Sequence[dict[str, Any]], time_base: Fraction) -> tuple[float, float]:
@@ -223,9 +249,3 @@ def _is_cover(stream: dict[str, Any]) -> bool:
 
 def _known(value: str) -> str:
     return "" if value in ("unknown", "reserved", "N/A", "0:1") else value
-
-
-def _reason(error: BadMedia) -> str:
-    """ffprobe's last words without the addresses it prints."""
-    words = str(error).rpartition("] ")[2]
-    return f"It cannot be read as MP4 or MOV ({words.strip().rstrip('.')[:120]})."

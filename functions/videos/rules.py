@@ -7,7 +7,7 @@ To change a limit, change ``Spec``. To add a rule, write a function from facts t
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from videos.advice import advice, mend_command
+from videos.advice import HDR, advice, mend_command
 from videos.errors import Problem
 from videos.model import Media
 
@@ -49,7 +49,6 @@ BT709 = {
     "transfer": {"bt709", "smpte170m"},
     "matrix": {"bt709"},
 }  # 170M: the same curve
-HDR_TRANSFERS = {"arib-std-b67": "HLG", "smpte2084": "PQ"}
 
 
 def check(media: Media, spec: Spec = SPEC) -> tuple[Problem, ...]:
@@ -152,7 +151,7 @@ def _color(media: Media, spec: Spec) -> Problem | None:
     if not wrong:
         return None
     found = ", ".join(wrong)
-    if hdr := HDR_TRANSFERS.get(media.color_transfer):
+    if hdr := HDR.get(media.color_transfer):
         found = f"HDR {hdr} ({found})"
     return _problem(media, spec, "color", "colour", found, "BT.709 primaries, transfer and matrix (SDR)")
 

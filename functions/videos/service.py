@@ -24,6 +24,8 @@ class Service:
         ticket_lasts: how long an upload may take to begin; phones are on slow networks.
         links_last_s: how long a signed playback URL is good for.
         look_again: how long a video may be silent before ``recover_videos`` looks at it.
+        queue_patience: how long a job may wait in the queue before it is taken for lost; longer than
+            any backlog, or every waiting video would get a job after the other.
         most_attempts: how often a transcode is begun before the video has failed.
         workspace: where temporary folders are made; None for the system's place. In local
             mode on the disk of the storage, so that files are linked instead of copied.
@@ -38,12 +40,15 @@ class Service:
     ticket_lasts: timedelta = timedelta(hours=1)
     links_last_s: int = 3600
     look_again: timedelta = timedelta(minutes=2)
+    queue_patience: timedelta = timedelta(minutes=30)
     most_attempts: int = 5
     workspace: Path | None = None
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:
         """A temporary folder that only we can read, removed with all that is in it."""
+        if self.workspace:
+            self.workspace.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix="video-", dir=self.workspace, ignore_cleanup_errors=True
         ) as folder:

@@ -7,6 +7,7 @@ somebody else has done it, and is a normal outcome.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,6 @@ from videos.errors import (
     ToolFailed,
     UnknownVideo,
     UnreadableBody,
-    VideoError,
 )
 from videos.model import State, Video
 from videos.ports import Ticket
@@ -109,9 +109,8 @@ def check_upload(video_id: str, service: Service) -> Video:
     except UnknownVideo:
         service.storage.delete(_source_key(video_id))
         raise
-    if video.state in (State.EXPIRED, State.REJECTED):
-        service.storage.delete(video.source_key)  # it came after the end
     if video.state is not State.AWAITING_UPLOAD:
+        _refuse_late_file(video, service)
         return video
 
     source = service.storage.stat(video.source_key)
@@ -130,7 +129,7 @@ def check_upload(video_id: str, service: Service) -> Video:
         checked = video.to(
             State.QUEUED,
             at=now,
-            recover_at=now + service.look_again,
+            recover_at=now + service.queue_patience,
             source=source,
             media=media,
             warnings=rules.warnings(media),
@@ -145,13 +144,31 @@ def check_upload(video_id: str, service: Service) -> Video:
     return checked
 
 
-def reject(video: Video, problems: Sequence[Problem], service: Service) -> Video:
-    """Refuse a video whose file turned out to be broken while it was worked on, and remove its files."""
+def _refuse_late_file(video: Video, service: Service) -> None:
+    """An upload to a video that is past it. A good one is let be; what is not ours to keep is removed."""
+    gone = video.state in (State.EXPIRED, State.REJECTED)
+    with suppress(FileNotFoundError):
+        if gone or (
+            video.finished and service.storage.stat(video.source_key).size_bytes > service.spec.max_bytes
+        ):
+            service.storage.delete(video.source_key)
+
+
+def reject(video: Video, problems: Sequence[Problem], service: Service, *, failure: str = "") -> Video:
+    """Refuse a video whose file turned out to be broken while it was worked on, and remove its files.
+
+    ``failure`` is what the tool said, for the log: it may name our own paths.
+    """
     rejected = video.to(
-        State.REJECTED, at=service.now(), problems=tuple(problems), outputs=(), playable_at=None
+        State.REJECTED,
+        at=service.now(),
+        problems=tuple(problems),
+        failure=failure,
+        outputs=(),
+        playable_at=None,
     )
     rejected = service.videos.update(rejected)
-    _remove_files(video.id, service)
+    sweep(video.id, rejected, service)
     return rejected
 
 
@@ -173,21 +190,35 @@ def delete_video(video_id: str, service: Service) -> None:
         service.videos.get(video_id)
     finally:
         service.videos.delete(video_id)
-        _remove_files(video_id, service)
+        sweep(video_id, None, service)
+
+
+def sweep(video_id: str, video: Video | None, service: Service, *, within: str | None = None) -> None:
+    """Remove every stored file of a video that its record does not point to.
+
+    Args:
+        video: the record as it is now; None if there is none.
+        within: look at this prefix only, while others may be at work beside it.
+    """
+    stored = list(service.storage.keys(within or f"outputs/{video_id}/"))
+    if within is None:
+        stored.append(_source_key(video_id))
+    kept = video.files if video else frozenset()
+    service.storage.delete(*(key for key in stored if key not in kept))
 
 
 def recover_videos(service: Service, *, limit: int = 100) -> list[tuple[str, str]]:
     """Look after the videos that have been silent for too long: expire, repeat or fail them.
 
     Returns:
-        What was looked at and what became of it: (video id, state or error code).
+        What was looked at and what became of it: (video id, state or error).
     """
     seen = []
     for video in service.videos.overdue(service.now(), limit=limit):
         try:
             seen.append((video.id, str(_recover(video, service).state)))
-        except VideoError as error:  # one that cannot be helped now must not keep the others waiting
-            seen.append((video.id, error.code))
+        except Exception as error:  # one that cannot be helped now must not keep the others waiting
+            seen.append((video.id, f"{type(error).__name__}: {error}"))
     return seen
 
 
@@ -207,6 +238,7 @@ def _recover(video: Video, service: Service) -> Video:
         return fail(video, f"It was tried {video.attempts} times without success.", service)
     else:
         service.jobs.put(video.id)
+        return service.videos.update(video.postponed(now + service.queue_patience))
     return service.videos.update(video.postponed(now + service.look_again))
 
 
@@ -243,11 +275,6 @@ def _display_name(filename: str) -> str:
     """The last part of a path, without control characters; only ever shown to people."""
     last = re.split(r"[/\\]", filename)[-1]
     return "".join(letter for letter in last if letter.isprintable()).strip()[:LONGEST_FILENAME] or "video"
-
-
-def _remove_files(video_id: str, service: Service) -> None:
-    outputs = service.storage.keys(f"outputs/{video_id}/")
-    service.storage.delete(_source_key(video_id), *outputs)
 
 
 def _source_key(video_id: str) -> str:

@@ -22,7 +22,14 @@ from videos.model import Media
 GIB = 1024**3
 SAFE_INPUT = {"f": "mov", "protocol_whitelist": "file,pipe"}
 # Nothing of the source's tags, chapters or stream titles, and no version of ours.
-PRIVATE = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact", "dn": None, "sn": None}
+PRIVATE = {
+    "map_metadata": -1,
+    "map_chapters": -1,
+    "fflags": "+bitexact",
+    "flags": "+bitexact",
+    "dn": None,
+    "sn": None,
+}
 # Cameras hide place and time in these NAL units, x264 its settings: SEI messages.
 NO_SEI = {"h264": "filter_units=remove_types=6", "hevc": "filter_units=remove_types=39-40"}
 BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "color_range": "tv"}
@@ -47,7 +54,7 @@ class Target:
 
 def streams_command(tools: MediaTools, source: Path) -> list[str]:
     """The ffprobe argv for what the headers say and every packet of every track, as JSON."""
-    entries = "format=format_name:packet=stream_index,pts,duration,size,flags:stream"
+    entries = "format=format_name:packet=stream_index,pts,duration,size,pos,flags:stream"
     return [tools.ffprobe, *_probe_input(), "-show_entries", entries, "-of", "json=compact=1", str(source)]
 
 
@@ -57,7 +64,17 @@ def keyframes_command(tools: MediaTools, source: Path, stream_index: int) -> lis
         "frame=width,height,sample_aspect_ratio,pix_fmt,"
         "color_range,color_space,color_primaries,color_transfer:frame_side_data="
     )
-    keyframes = ["-skip_frame", "nokey", "-select_streams", str(stream_index), "-show_entries", entries]
+    # An edit list may hide the only keyframe of a trimmed clip; it is decoded all the same.
+    keyframes = [
+        "-ignore_editlist",
+        "1",
+        "-skip_frame",
+        "nokey",
+        "-select_streams",
+        str(stream_index),
+        "-show_entries",
+        entries,
+    ]
     return [tools.ffprobe, *_probe_input(), *keyframes, "-of", "json=compact=1", str(source)]
 
 
@@ -77,19 +94,10 @@ def playable_command(tools: MediaTools, source: Path, media: Media, target: Path
         "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
         "bsf:v": NO_SEI[media.codec],
     }
-    return _compile(
-        tools,
-        ffmpeg.output(
-            video,
-            *_sound(stream, media),
-            str(target),
-            **copy,
-            **_audio(media),
-            **PRIVATE,
-            movflags="+faststart",
-        ),
-        _poster(video, media, poster),
+    copied = ffmpeg.output(
+        video, *_sound(stream, media), str(target), **copy, **_audio(media), **PRIVATE, movflags="+faststart"
     )
+    return _compile(tools, [copied, _poster(video, media, poster)])
 
 
 def ladder_command(
@@ -114,6 +122,7 @@ def ladder_command(
                 "crf": 23,
                 "force_key_frames": "source",
                 "sc_threshold": 0,
+                "g": 99999,  # and nowhere else
             },
             **_bit_rate_cap(media, target),
             **{"bsf:v": NO_SEI["h264"], "fps_mode": "passthrough", "movflags": "+faststart"},
@@ -125,24 +134,23 @@ def ladder_command(
     ]
     if poster:
         outputs.append(_poster(source_video, media, poster))
-    return _compile(tools, *outputs, progress="pipe:1")
+    return _compile(tools, outputs, "-xerror", "-progress", "pipe:1")  # a broken frame is not passed over
 
 
-def _compile(tools: MediaTools, *outputs: object, **globals_: str) -> list[str]:
-    quiet = ["-v", "error", "-nostdin", "-nostats"]
-    named = [word for name, value in globals_.items() for word in (f"-{name}", value)]
-    merged = ffmpeg.merge_outputs(*outputs).global_args(*quiet, *named)
+def _compile(tools: MediaTools, outputs: Sequence[object], *options: str) -> list[str]:
+    merged = ffmpeg.merge_outputs(*outputs).global_args("-v", "error", "-nostdin", "-nostats", *options)
     command: list[str] = ffmpeg.compile(merged, cmd=tools.ffmpeg, overwrite_output=True)
     return command
 
 
 def _scaled(video: ffmpeg.nodes.Stream, media: Media, width_px: int, height_px: int) -> ffmpeg.nodes.Stream:
     """``video`` at this size with square pixels in limited-range BT.709; ffmpeg has turned it already."""
+    bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     if not media.color_space:  # untagged: say what it is taken for, or swscale assumes BT.601
-        video = video.filter("setparams", colorspace="bt709", color_primaries="bt709", color_trc="bt709")
-    return video.filter("scale", width_px, height_px, out_range="tv", out_color_matrix="bt709").filter(
-        "setsar", 1
-    )
+        video = video.filter("setparams", **bt709)
+    scaled = video.filter("scale", width_px, height_px, out_range="tv", out_color_matrix="bt709")
+    # Said of the frames, since what they say wins over what the encoder is told.
+    return scaled.filter("setparams", range="tv", **bt709).filter("setsar", 1)
 
 
 def _poster(video: ffmpeg.nodes.Stream, media: Media, poster: Path) -> object:
@@ -168,8 +176,8 @@ def _audio(media: Media) -> dict[str, object]:
 def _bit_rate_cap(media: Media, target: Target) -> dict[str, object]:
     """No rendition is larger than its source; a smaller picture gets its share of the bits."""
     share = (target.width_px * target.height_px / (720 * 1280)) ** 0.75
-    ceiling = max(100_000, int(media.bit_rate * share))
-    return {"maxrate": ceiling, "bufsize": 2 * ceiling}
+    ceiling = max(100_000, int(media.bit_rate * share * 0.95))  # the container wants some
+    return {"maxrate": ceiling, "bufsize": ceiling}
 
 
 def sniff(path: Path) -> str:

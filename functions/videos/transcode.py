@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from videos import rules, steps, tools
-from videos.errors import BadMedia, LostRace, Refused, ToolFailed, UnknownVideo
+from videos.errors import BadMedia, LostRace, Problem, Refused, ToolFailed, Unavailable, UnknownVideo
 from videos.model import Media, Output, State, Video
 from videos.probe import probe
 from videos.service import Service
@@ -28,6 +28,10 @@ LADDER = {"720p": (720, 1280), "540p": (540, 960), "360p": (360, 640)}
 COPYABLE_PIXELS = ("yuv420p",)
 
 
+class SourceGone(Exception):
+    """The upload is not there any more."""
+
+
 def transcode(video_id: str, service: Service, *, last_try: bool = False) -> Video:
     """Make every output of a queued video, and publish each as soon as it is there.
 
@@ -39,73 +43,98 @@ def transcode(video_id: str, service: Service, *, last_try: bool = False) -> Vid
 
     Raises:
         UnknownVideo: it was deleted.
-        ToolFailed, Unavailable: try again; the video says ``failed`` if this was the last try.
+        ToolFailed, Unavailable, OSError: try again; the video says ``failed`` if this was the last try.
     """
-    video = service.videos.get(video_id)
+    try:
+        video = service.videos.get(video_id)
+    except UnknownVideo:
+        steps.sweep(video_id, None, service)  # what a run left that was killed
+        raise
     if video.state is State.AWAITING_UPLOAD:  # the job overtook the update that follows it
         service.jobs.put(video_id, delay_s=1)
         return video
-    if video.state not in (State.QUEUED, State.PROCESSING, State.FAILED):
-        return video
-    if video.media is None:  # it failed before it could be checked
+    if video.media is None or video.state not in (State.QUEUED, State.PROCESSING, State.FAILED):
+        steps.sweep(video_id, video, service)
         return video
     attempt = _Attempt(video, service)
     try:
-        attempt.begin()
-        with service.private_folder() as folder:
-            _make_outputs(attempt, folder)
-    except Refused as refusal:
-        return steps.reject(attempt.video, refusal.problems, service)
+        _work_on(attempt, last_try=last_try)
     except LostRace:
         return service.videos.get(video_id)
-    except FileNotFoundError:
-        return steps.fail(attempt.video, "The uploaded file is gone.", service)
-    except ToolFailed as error:
-        if last_try:
-            steps.fail(attempt.video, str(error), service)
-        raise
     finally:
         attempt.sweep()
     return attempt.video
 
 
-def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
-    service, source, poster = attempt.service, folder / "source", folder / "poster.jpg"
-    fetched = service.storage.fetch(attempt.video.source_key, source)
-    if attempt.video.source is None or fetched.etag != attempt.video.source.etag:
-        attempt.check_again(source)
-    media = attempt.media
+def _work_on(attempt: "_Attempt", *, last_try: bool) -> None:
+    service = attempt.service
+    attempt.begin()
     try:
-        if not attempt.video.playable and can_be_copied(media):
-            name = copy_name(media)
-            copy = Target(folder / f"{name}.mp4", media.width_px, media.height_px)
-            command = tools.playable_command(service.tools, source, media, copy.path, poster)
-            tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
-            attempt.publish({name: (media.codec, copy), "poster": ("mjpeg", Target(poster, *LADDER["720p"]))})
-        missing = {
-            name: Target(folder / f"{name}.mp4", *size)
-            for name, size in LADDER.items()
-            if not attempt.video.output(name)
-        }
-        needs_poster = not attempt.video.output("poster")
-        command = tools.ladder_command(
-            service.tools, source, media, list(missing.values()), poster if needs_poster else None
-        )
-        tools.run(
-            command, timeout_s=LADDER_TIMEOUT_S, memory_bytes=LADDER_MEMORY_BYTES, on_line=attempt.on_progress
-        )
+        with service.private_folder() as folder:
+            attempt.fetch(folder / "source")
+            _make_outputs(attempt, folder)
+    except SourceGone:
+        attempt.video = steps.fail(attempt.video, "The uploaded file is gone.", service)
+    except Refused as refusal:
+        attempt.video = steps.reject(attempt.video, refusal.problems, service, failure=attempt.last_words)
+    except (ToolFailed, Unavailable, OSError) as error:
+        if last_try:
+            attempt.video = steps.fail(attempt.video, f"It could not be processed: {error}", service)
+        raise
+
+
+def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
+    """All of them; without sound if it is the sound that cannot be read.
+
+    Raises:
+        Refused: the picture cannot be decoded.
+    """
+    try:
+        _copy_and_encode(attempt, folder)
     except BadMedia as error:
-        broken = replace(media, faults=(f"Its frames cannot be decoded ({error}).",))
-        raise Refused(rules.check(broken, service.spec)) from None
+        attempt.last_words = str(error)
+        if attempt.media.audio is None:
+            raise Refused(attempt.undecodable()) from None
+        attempt.silence()
+        try:
+            _copy_and_encode(attempt, folder)
+        except BadMedia:
+            raise Refused(attempt.undecodable()) from None
+
+
+def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
+    service, media, source, poster = attempt.service, attempt.media, folder / "source", folder / "poster.jpg"
+    if not attempt.video.playable and can_be_copied(media):
+        name = copy_name(media)
+        copy = Target(folder / f"{name}.mp4", media.width_px, media.height_px)
+        command = tools.playable_command(service.tools, source, media, copy.path, poster)
+        tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
+        attempt.publish({name: (media.codec, copy), "poster": ("mjpeg", Target(poster, *LADDER["720p"]))})
+    missing = {
+        name: Target(folder / f"{name}.mp4", *size)
+        for name, size in LADDER.items()
+        if not attempt.video.output(name)
+    }
     made = {name: ("h264", target) for name, target in missing.items()}
-    if needs_poster:
+    if not attempt.video.output("poster"):
         made["poster"] = ("mjpeg", Target(poster, *LADDER["720p"]))
+    command = tools.ladder_command(
+        service.tools, source, media, list(missing.values()), poster if "poster" in made else None
+    )
+    tools.run(
+        command, timeout_s=LADDER_TIMEOUT_S, memory_bytes=LADDER_MEMORY_BYTES, on_line=attempt.on_progress
+    )
     attempt.publish(made, State.COMPLETED)
 
 
 def can_be_copied(media: Media) -> bool:
-    """Whether phones play the picture as it is: H.264 or HEVC, 8-bit 4:2:0, limited range."""
-    return media.pixel_format in COPYABLE_PIXELS and media.color_range != "pc"
+    """Whether phones play the picture as it is, and may: H.264 or HEVC, 8-bit 4:2:0, limited range.
+
+    Not where an edit list hides frames: a copy would carry what its maker cut off. Nor
+    where H.264 has keyframes that only an SEI message announces: those go with the private ones.
+    """
+    plain = media.pixel_format in COPYABLE_PIXELS and media.color_range != "pc"
+    return plain and not media.hidden_frames and media.closed_gops
 
 
 def copy_name(media: Media) -> str:
@@ -126,15 +155,45 @@ class _Attempt:
         self.name = uuid4().hex[:12]
         self.folder = f"{video.outputs_prefix}{self.name}/"
         self.written_at = 0.0  # monotonic seconds
+        self.last_words = ""  # of the tool that gave the file up; for the log
 
     def begin(self) -> None:
         self._write(attempt=self.name, attempts=self.video.attempts + 1)
 
-    def check_again(self, source: Path) -> None:
-        """The upload was replaced since it was checked: what counts is what will be published."""
+    def fetch(self, source: Path) -> None:
+        """Bring the upload; if it was replaced since it was checked, what counts is what is there now.
+
+        Raises:
+            Refused: it was replaced by something that breaks the spec.
+            SourceGone: it is not there any more.
+        """
+        storage, spec = self.service.storage, self.service.spec
+        try:
+            if problems := rules.check_size(storage.stat(self.video.source_key).size_bytes, spec):
+                raise Refused(problems)
+            fetched = storage.fetch(self.video.source_key, source)
+        except FileNotFoundError:
+            raise SourceGone from None
+        if self.video.source and fetched.etag == self.video.source.etag:
+            return
         self.media = probe(source, self.service.tools)
-        if problems := rules.check(self.media, self.service.spec):
+        if problems := rules.check(self.media, spec):
             raise Refused(problems)
+        self._write(
+            source=fetched,
+            media=self.media,
+            warnings=rules.warnings(self.media),
+            outputs=(),
+            playable_at=None,
+        )
+
+    def silence(self) -> None:
+        """Go on without the sound: it alone does not refuse a good picture."""
+        self.media = replace(self.media, audio=None)
+        self._write(warnings=(*self.video.warnings, "Its sound cannot be read; the video is silent."))
+
+    def undecodable(self) -> tuple[Problem, ...]:
+        return rules.check(replace(self.media, faults=("Its frames cannot be decoded.",)), self.service.spec)
 
     def publish(self, made: Mapping[str, tuple[str, Target]], state: State = State.PROCESSING) -> None:
         """Store what was made — name to codec and file — and let everybody see it."""
@@ -174,15 +233,13 @@ class _Attempt:
             self._write(progress=progress)
 
     def sweep(self) -> None:
-        """Remove what no record points to: of every attempt once completed, of ours otherwise."""
+        """Remove what no record points to: of every attempt once finished, of ours otherwise."""
         try:
-            video = self.service.videos.get(self.video.id)
+            now = self.service.videos.get(self.video.id)
         except UnknownVideo:
-            video = None
-        kept = {output.key for output in video.outputs} if video else set()
-        done = video is not None and video.state is State.COMPLETED
-        prefix = self.video.outputs_prefix if done else self.folder
-        self.service.storage.delete(*(key for key in self.service.storage.keys(prefix) if key not in kept))
+            now = None
+        within = self.folder if now and not now.finished else None
+        steps.sweep(self.video.id, now, self.service, within=within)
 
     def _write(self, state: State = State.PROCESSING, **facts: object) -> None:
         now = self.service.now()
