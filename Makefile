@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 DATA ?= .data
 VIDEO ?=
+FILES ?=
 
 PROCESSOR ?= x86_64
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
@@ -19,10 +20,13 @@ help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: $(READY)  ## follow a clip from ticket to playback: make demo VIDEO=clip.mp4
-	@$(BIN)/python tests/demo.py --port $(PORT) --data $(DATA) $(if $(VIDEO),"$(VIDEO)")
+	@PYTHONPATH=functions $(BIN)/python tests/demo.py --port $(PORT) --data $(DATA) $(if $(VIDEO),"$(VIDEO)")
 
 run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 	@exec $(BIN)/python functions/local_server.py --port $(PORT) --data "$(DATA)"
+
+check-files: $(READY)  ## say whether files would be accepted, and why not: make check-files FILES="a.mp4 b.mov"
+	@PYTHONPATH=functions $(BIN)/python -m videos.check $(FILES)
 
 test: $(READY)  ## run the tests: no AWS, no Docker, under two minutes
 	$(BIN)/pytest -n auto
@@ -90,4 +94,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean

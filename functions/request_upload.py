@@ -1,10 +1,13 @@
-"""POST /upload: register a video and answer with a ticket, or take the file itself and check it."""
+"""POST /upload: register a video and answer with a ticket, or take the file itself and check it.
+
+POST /preflight: judge what an app knows of a clip, before it sends it.
+"""
 
 import base64
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -14,6 +17,10 @@ from videos.api import base_url, json_body, logged, logger, make_api
 from videos.errors import BadRequest
 from videos.wiring import http_settings, service
 
+UPLOAD_EXAMPLE = '{"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes'
+PREFLIGHT_EXAMPLE = '{"size": 1048576, "duration": 12.5, "width": 720, "height": 1280}, what is known of it'
+Asked = TypeVar("Asked")
+
 app = make_api(http_settings().allowed_origins)
 
 
@@ -22,18 +29,14 @@ def request_upload() -> tuple[dict[str, Any], int]:
     kind = app.current_event.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
         return take_file(kind)
-    try:
-        wanted = msgspec.convert(json_body(app), steps.UploadRequest)
-    except msgspec.ValidationError as error:
-        raise BadRequest(
-            f"The upload request does not fit: {error}.",
-            suggestions=[
-                'Send {"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes.'
-            ],
-        ) from None
-    video, ticket = steps.request_upload(wanted, service())
+    video, ticket = steps.request_upload(_asked(steps.UploadRequest, UPLOAD_EXAMPLE), service())
     logger.info("ticket", video_id=video.id, method=ticket.method)
     return views.ticket(video, ticket, _base_url()), HTTPStatus.CREATED
+
+
+@app.post("/preflight")
+def preflight() -> dict[str, Any]:
+    return views.preflight(steps.preflight(_asked(steps.PreflightRequest, PREFLIGHT_EXAMPLE), service()))
 
 
 def take_file(content_type: str) -> tuple[dict[str, Any], int]:
@@ -44,6 +47,13 @@ def take_file(content_type: str) -> tuple[dict[str, Any], int]:
     logger.info("received", video_id=video.id, state=video.state)
     answer = {"id": video.id, "url": views.video_url(video, _base_url()), "specs": views.specs(video.media)}
     return {**answer, "state": video.state, "links": views.links(video, _base_url())}, HTTPStatus.CREATED
+
+
+def _asked(kind: type[Asked], example: str) -> Asked:
+    try:
+        return msgspec.convert(json_body(app), kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The request does not fit: {error}.", suggestions=[f"Send {example}."]) from None
 
 
 def _body_bytes() -> bytes:

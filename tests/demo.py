@@ -8,7 +8,6 @@ reason if the clip is refused.
 """
 
 import argparse
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from client import App
 from clips import make_clip
 from server import Server
+from videos.check import reasons
 
 screen = Console(highlight=False, soft_wrap=True, emoji=False)
 
@@ -69,16 +69,8 @@ def _journey(app: App, clip: Path) -> int:
 def _refused(answer: dict[str, Any], clip: Path) -> int:
     """Every reason, each with what to do about it; a command that mends everything comes once, at the end."""
     screen.print("[bold red]Refused[/]")
-    commands: dict[str, None] = {}
-    for violation in answer.get("violations") or [{"message": answer["error"], **answer}]:
-        screen.print(f"\n[bold]{escape(violation['message'])}[/]")
-        for suggestion in violation["suggestions"]:
-            if "ffmpeg -i INPUT" in suggestion:
-                commands[suggestion.replace("INPUT", shlex.quote(str(clip)))] = None
-            else:
-                screen.print(f"  • {escape(suggestion)}")
-    for command in commands:
-        screen.print(f"\n{escape(command)}")
+    for line in reasons(answer.get("violations") or [{"message": answer["error"], **answer}], clip):
+        screen.print(escape(line))
     return 1
 
 

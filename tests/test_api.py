@@ -51,7 +51,13 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
             request |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         else:
             request |= {"body": body}
-        module = request_upload if path == "/upload" else check_health if path == "/health" else read_video
+        module = (
+            request_upload
+            if path in ("/upload", "/preflight")
+            else check_health
+            if path == "/health"
+            else read_video
+        )
         answer = module.handler(request, Context())
         told = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
         return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else None, told
@@ -208,6 +214,76 @@ def test_a_form_without_a_file_is_told_so(call, body, kind):
 
     assert (status, answer["code"]) == (400, "bad_request")
     assert answer["suggestions"]
+
+
+# ── POST /preflight ──────────────────────────────────────────────────────────────
+
+
+def preflight(call, **known):
+    return call("POST", "/preflight", json.dumps(known), Content_Type="application/json")
+
+
+def test_a_clip_that_fits_is_told_so_and_what_only_the_file_can_show(call):
+    status, answer, _ = preflight(
+        call, size=1_000_000, duration=10, width=720, height=1280, fps=30, codec="avc1"
+    )
+
+    assert status == 200
+    assert answer == {
+        "accepted": True,
+        "violations": [],
+        "unjudged": ["content", "integrity", "color"],
+        "fitting_bit_rate": 4_000_000,
+    }
+
+
+def test_a_clip_that_does_not_fit_is_told_everything_before_it_is_sent(call):
+    hdr = {"color_primaries": "bt2020", "color_transfer": "arib-std-b67", "color_space": "bt2020nc"}
+
+    _, answer, _ = preflight(
+        call, size=9_000_000, duration=75, width=1080, height=1920, fps=60, codec="vp9", **hdr
+    )
+
+    assert not answer["accepted"]
+    assert [violation["rule"] for violation in answer["violations"]] == [
+        "resolution", "frame_rate", "codec", "color", "duration", "size",
+    ]  # fmt: skip
+    assert answer["violations"][0]["message"] == "Invalid resolution: 1080x1920"
+    assert "iPhone" in " ".join(answer["violations"][0]["suggestions"])
+
+
+def test_a_turned_clip_counts_as_displayed(call):
+    assert preflight(call, width=1280, height=720, rotation=90)[1]["accepted"]
+    assert preflight(call, width=1280, height=720, rotation=-90)[1]["accepted"]
+    assert not preflight(call, width=1280, height=720)[1]["accepted"]
+
+
+@pytest.mark.parametrize("name", ["avc1", "H264", "video/avc", "hvc1", "HEVC", "video/hevc"])
+def test_a_codec_may_be_called_as_phones_call_it(call, name):
+    assert preflight(call, codec=name)[1]["accepted"]
+
+
+def test_the_bit_rate_that_fits_is_told_for_the_length(call):
+    rate = preflight(call, duration=60)[1]["fitting_bit_rate"]
+
+    assert 600_000 < rate < 800_000
+    assert (rate + 96_000) * 60 / 8 < 6_291_456
+
+
+def test_nothing_known_is_nothing_judged(call):
+    _, answer, _ = preflight(call)
+
+    assert answer["accepted"]
+    assert len(answer["unjudged"]) == 8
+    assert answer["fitting_bit_rate"] is None
+
+
+@pytest.mark.parametrize("wrong", [{"width": "720"}, {"size": 1.5}, {"fps": [30]}, {"codec": 264}])
+def test_a_preflight_that_does_not_fit_is_told_where(call, wrong):
+    status, answer, _ = preflight(call, **wrong)
+
+    assert (status, answer["code"]) == (400, "bad_request")
+    assert f"$.{next(iter(wrong))}" in answer["error"]
 
 
 # ── GET /videos/{id}/… ───────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """What a newcomer types first, and a service that stays well while it works."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ def server(tmp_path_factory):
 
 def demo(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, DEMO, "--port", str(server.port), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    environment = os.environ | {"PYTHONPATH": str(DEMO.parent.parent / "functions")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 def test_the_demo_of_a_good_clip_ends_with_its_metadata_and_where_it_plays(server, clip):

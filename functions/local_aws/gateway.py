@@ -18,6 +18,7 @@ from videos.errors import BodyTooLarge, VideoError, WrongMethod
 # The same routes as template.yaml, the more particular first; tests/test_template.py compares the two.
 ROUTES = {
     ("POST", "/upload"): "request_upload",
+    ("POST", "/preflight"): "request_upload",
     ("GET", "/videos/{video_id}/status"): "read_video",
     ("GET", "/videos/{video_id}/metadata"): "read_video",
     ("GET", "/videos/{video_id}/{file}"): "read_video",

@@ -4,6 +4,7 @@ import shlex
 
 from videos.model import Media
 
+AUDIO_BIT_RATE = 96_000
 HDR = {"arib-std-b67": "HLG", "smpte2084": "PQ"}  # transfers
 _RESOLUTION = (
     "iPhone: export from an editor such as CapCut or iMovie as a vertical 720p video, 9:16.",
@@ -58,6 +59,16 @@ def advice(rule: str, media: Media) -> tuple[str, ...]:
     return _ADVICE[rule]
 
 
+def fitting_bit_rate(duration_s: float, *, max_bytes: int, sound: bool = True) -> int:
+    """The highest bits per second for the picture with which such a clip stays under ``max_bytes``.
+
+    90 % of the ceiling, over one second more: room for the container and for the rate control's
+    buffer. Never more than 4 Mbit/s, which 720x1280 does not need.
+    """
+    fitting = int(max_bytes * 8 * 0.9 / (duration_s + 1)) - (AUDIO_BIT_RATE if sound else 0)
+    return max(100_000, min(4_000_000, fitting))
+
+
 def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
     """An ffmpeg command that mends everything that is wrong with this file at once.
 
@@ -72,9 +83,7 @@ def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
     ):
         return ""
     lasting_s = min(media.duration_s, max_duration_s)
-    audio_rate = 96_000 if media.audio else 0
-    # 90 % of the ceiling, over one second more: room for the container and for the rate control's buffer.
-    video_rate = min(4_000_000, int(max_bytes * 8 * 0.9 / (lasting_s + 1)) - audio_rate)
+    video_rate = fitting_bit_rate(lasting_s, max_bytes=max_bytes, sound=media.audio is not None)
     filters = [
         "fps=30",
         "scale=720:1280:force_original_aspect_ratio=decrease",
@@ -88,7 +97,7 @@ def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
         "-t", f"{lasting_s:g}", "-vf", ",".join(filters),
         "-c:v", "libx264", "-crf", "23", "-maxrate", str(video_rate), "-bufsize", str(video_rate),
         "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
-        "-c:a", "aac", "-b:a", "96k", "-movflags", "+faststart", "OUTPUT.mp4",
+        "-c:a", "aac", "-b:a", str(AUDIO_BIT_RATE), "-movflags", "+faststart", "OUTPUT.mp4",
     ]  # fmt: skip
     return shlex.join(words)
 

@@ -31,7 +31,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
 }
 # What a web page may read of an answer besides its body.
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After"]
-ROUTES = "POST /upload, GET and DELETE /videos/{id}…, GET /health"
+ROUTES = "POST /upload, POST /preflight, GET and DELETE /videos/{id}…, GET /health"
 
 logger = Logger(service="tiktoken")
 Answer = TypeVar("Answer")

@@ -5,6 +5,7 @@ the boxes announce are there, and whether they are plain and our own.
 """
 
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 # Boxes that hold boxes, on the way to what we look for, and how many bytes come before those.
@@ -21,7 +22,11 @@ def faults(path: Path) -> tuple[str, ...]:
 
     A file that does not look like boxes at all has none: let ffprobe speak of it.
     """
-    data = path.read_bytes()  # at most some MiB: storage refused more
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return tuple(_faults(data))
+
+
+def _faults(data: mmap) -> dict[str, None]:
     found: dict[str, None] = {}  # in order, each once
     kinds = set()
     for kind, start, end in _walk(data, 0, len(data)):
@@ -37,10 +42,10 @@ def faults(path: Path) -> tuple[str, ...]:
             found["The file refers to media in another file."] = None
     if b"mdat" in kinds and b"moov" not in kinds:
         found["The file ends before its index (moov box): the recording or upload was cut off."] = None
-    return tuple(found)
+    return found
 
 
-def _walk(data: bytes, start: int, end: int, depth: int = 0) -> Iterator[type_and_span]:
+def _walk(data: mmap, start: int, end: int, depth: int = 0) -> Iterator[type_and_span]:
     """Every box from ``start`` to ``end`` and inside the containers: (type, first byte of its body, its end).
 
     The end is where the box says, which may be past the end of the data.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _with_video(
         odd_gap_share=odd_gap_share,
         frame_count=len(packets),
         closed_gops=stream.get("codec_name") != "h264"
-        or closed_gops(path.read_bytes(), packets, int(stream.get("nal_length_size", 4))),
+        or closed_gops(path, packets, int(stream.get("nal_length_size", 4))),
         bit_rate=bit_rate(packets, media.duration_s),
         color_range=_known(first.get("color_range", "")),
         color_primaries=_known(first.get("color_primaries", "")),
@@ -133,7 +134,7 @@ def packets_by_stream(
     return shown, hidden
 
 
-def closed_gops(data: bytes, packets: Iterable[dict[str, Any]], length_bytes: int) -> bool:
+def closed_gops(path: Path, packets: Iterable[dict[str, Any]], length_bytes: int) -> bool:
     """Whether every keyframe of an H.264 track is an IDR picture, a NAL unit of type 5.
 
     Others are keyframes only by an SEI message (recovery point), and no place to start without it.
@@ -141,10 +142,11 @@ def closed_gops(data: bytes, packets: Iterable[dict[str, Any]], length_bytes: in
     Source: ITU-T H.264, table 7-1; ISO/IEC 14496-15 for the lengths between the units.
     """
     keyframes = (packet for packet in packets if "K" in packet.get("flags", "") and "pos" in packet)
-    return all(5 in _nal_types(data, packet, length_bytes) for packet in keyframes)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return all(5 in _nal_types(data, packet, length_bytes) for packet in keyframes)
 
 
-def _nal_types(data: bytes, packet: dict[str, Any], length_bytes: int) -> Iterator[int]:
+def _nal_types(data: mmap, packet: dict[str, Any], length_bytes: int) -> Iterator[int]:
     at, end = int(packet["pos"]), int(packet["pos"]) + int(packet.get("size", 0))
     while at + length_bytes < min(end, len(data)):
         yield data[at + length_bytes] & 0x1F

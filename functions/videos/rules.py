@@ -4,7 +4,7 @@ To change a limit, change ``Spec``. To add a rule, write a function from facts t
 ``Problem | None``, put it into ``RULES``, and add its rows to tests/test_rules.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 from videos.advice import HDR, advice, mend_command
@@ -57,14 +57,30 @@ def check(media: Media, spec: Spec = SPEC) -> tuple[Problem, ...]:
     An empty tuple means that the file is accepted. Of a file that cannot be read, or has
     no video track, only what is certain is reported: its content and its size.
     """
-    rules = RULES if media.video_streams and media.codec else UNREADABLE_RULES
-    return tuple(problem for rule in rules if (problem := rule(media, spec)))
+    judged = RULES if media.video_streams and media.codec else UNREADABLE_RULES
+    return _broken(judged, media, spec)
+
+
+def preflight(known: Media, told: Set[str], spec: Spec = SPEC) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Judge what an app knows of a file before it sends it.
+
+    Args:
+        told: which fields of ``known`` were told; the rest are not believed.
+
+    Returns:
+        The broken rules, and the names of the rules that could not be judged.
+    """
+    judged = [name for name, needed in NEEDS.items() if needed <= told]
+    return _broken(judged, known, spec), tuple(name for name in RULES if name not in judged)
+
+
+def _broken(names: Iterable[str], media: Media, spec: Spec) -> tuple[Problem, ...]:
+    return tuple(problem for name in names if (problem := RULES[name](media, spec)))
 
 
 def check_size(size_bytes: int, spec: Spec = SPEC) -> tuple[Problem, ...]:
     """What the size alone breaks: known before a byte is sent, or before one is downloaded."""
-    problem = _size(Media(content="", size_bytes=size_bytes), spec)
-    return (problem,) if problem else ()
+    return _broken(("size",), Media(content="", size_bytes=size_bytes), spec)
 
 
 def warnings(media: Media) -> tuple[str, ...]:
@@ -164,8 +180,26 @@ def _duration(media: Media, spec: Spec) -> Problem | None:
     )
 
 
-RULES: tuple[Rule, ...] = (_content, _integrity, _resolution, _frame_rate, _codec, _color, _duration, _size)
-UNREADABLE_RULES: tuple[Rule, ...] = (_content, _integrity, _size)
+RULES: dict[str, Rule] = {
+    "content": _content,
+    "integrity": _integrity,
+    "resolution": _resolution,
+    "frame_rate": _frame_rate,
+    "codec": _codec,
+    "color": _color,
+    "duration": _duration,
+    "size": _size,
+}
+UNREADABLE_RULES = ("content", "integrity", "size")
+# What a rule must know to judge before there is a file. The others have to see it.
+NEEDS: dict[str, frozenset[str]] = {
+    "resolution": frozenset({"width_px", "height_px"}),
+    "frame_rate": frozenset({"frame_rate"}),
+    "codec": frozenset({"codec"}),
+    "color": frozenset({"color_primaries", "color_transfer", "color_space"}),
+    "duration": frozenset({"duration_s"}),
+    "size": frozenset({"size_bytes"}),
+}
 
 
 def _problem(media: Media, spec: Spec, rule: str, noun: str, found: str, expected: str) -> Problem:

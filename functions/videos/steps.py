@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import uuid6
 
 from videos import rules
+from videos.advice import fitting_bit_rate
 from videos.errors import (
     BadRequest,
     LostRace,
@@ -24,13 +25,18 @@ from videos.errors import (
     UnknownVideo,
     UnreadableBody,
 )
-from videos.model import State, Video
+from videos.model import Media, State, Video
 from videos.ports import Ticket
 from videos.probe import probe
 from videos.service import Service
 
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 LONGEST_FILENAME = 255
+# What iOS, Android and MP4 call what ffprobe calls h264 and hevc.
+CODECS = {
+    **dict.fromkeys(("avc1", "avc", "avc3", "h.264", "x264", "video/avc"), "h264"),
+    **dict.fromkeys(("hvc1", "hev1", "h265", "h.265", "x265", "video/hevc"), "hevc"),
+}
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -75,6 +81,61 @@ def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Tic
         expires_at=video.upload_expires_at,
     )
     return service.videos.add(video), ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightRequest:
+    """What a phone's picker or camera knows of a clip, under the names of ``specs``; all of it optional.
+
+    ``width`` and ``height`` are as displayed, or as coded if ``rotation`` says how to turn them.
+    """
+
+    size: int | None = None
+    duration: float | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation: int | None = None
+    codec: str | None = None
+    fps: float | None = None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
+    color_space: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """The verdict before an upload: broken rules, rules that must see the file, and what would fit.
+
+    ``fitting_bit_rate`` is for the picture, in bits per second; None if the duration is not known.
+    """
+
+    problems: tuple[Problem, ...]
+    unjudged: tuple[str, ...]
+    fitting_bit_rate: int | None
+
+
+def preflight(request: PreflightRequest, service: Service) -> Preflight:
+    """Judge a clip by the same rules as its file will be, before a byte of it is sent."""
+    turned = (request.rotation or 0) % 180 == 90
+    told = {
+        "size_bytes": request.size,
+        "duration_s": request.duration,
+        "width_px": request.height if turned else request.width,
+        "height_px": request.width if turned else request.height,
+        "codec": _codec(request.codec),
+        "frame_rate": request.fps,
+        "color_primaries": request.color_primaries,
+        "color_transfer": request.color_transfer,
+        "color_space": request.color_space,
+    }
+    known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    media = Media(**{"content": "", "size_bytes": 0, **known, "rotation": (request.rotation or 0) % 360})
+    problems, unjudged = rules.preflight(media, known.keys(), service.spec)
+    fitting = None
+    if request.duration and request.duration > 0:
+        lasting_s = min(request.duration, service.spec.max_duration_s)
+        fitting = fitting_bit_rate(lasting_s, max_bytes=service.spec.max_bytes)
+    return Preflight(problems=problems, unjudged=unjudged, fitting_bit_rate=fitting)
 
 
 def receive_file(filename: str, content_type: str, file: Path, service: Service) -> Video:
@@ -247,6 +308,10 @@ def known_id(text: str) -> str:
     if not _ID.fullmatch(text):
         raise UnknownVideo(text)
     return text
+
+
+def _codec(name: str | None) -> str | None:
+    return CODECS.get(name.lower(), name.lower()) if name else None
 
 
 def _new_video(filename: str, content_type: str, service: Service) -> Video:

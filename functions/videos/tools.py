@@ -190,9 +190,14 @@ def sniff(path: Path) -> str:
     """
     magic = _libmagic()
     try:
-        return str(magic.from_buffer(path.read_bytes()[:65536], mime=True))
+        return str(magic.from_buffer(_beginning(path), mime=True))
     except magic.MagicException as error:
         raise ToolFailed(f"libmagic: {error}", suggestions=_INSTALL) from None
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(65536)
 
 
 def magic_version() -> str:

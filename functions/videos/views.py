@@ -1,11 +1,13 @@
 """Videos as the wire shows them. Every URL is absolute; no storage key leaves the house."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from videos.errors import Refused
 from videos.model import Media, Output, State, Video
 from videos.ports import Ticket
+from videos.steps import Preflight
 
 # When to ask again, in ms: soon while something is about to happen.
 RETRY_AFTER_MS = {State.AWAITING_UPLOAD: 1000, State.QUEUED: 250, State.PROCESSING: 1000}
@@ -36,6 +38,16 @@ def ticket(video: Video, ticket: Ticket, base_url: str) -> dict[str, Any]:
             "max_bytes": ticket.max_bytes,
         },
         "links": links(video, base_url),
+    }
+
+
+def preflight(verdict: Preflight) -> dict[str, Any]:
+    """The answer to POST /preflight. ``fitting_bit_rate`` is in bits per second."""
+    return {
+        "accepted": not verdict.problems,
+        "violations": [asdict(problem) for problem in verdict.problems],
+        "unjudged": list(verdict.unjudged),
+        "fitting_bit_rate": verdict.fitting_bit_rate,
     }
 
 

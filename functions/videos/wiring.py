@@ -85,6 +85,11 @@ def make_service(env: Mapping[str, str]) -> Service:
     return replace(made, tools=media_tools(env), spec=_spec(env))
 
 
+def check_settings() -> tuple[MediaTools, Spec]:
+    """What the check of a file on a disk needs: no storage, no table, no queue."""
+    return media_tools(os.environ), _spec(os.environ)
+
+
 def _needed(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
         raise SystemExit(f"{name} is not set; template.yaml sets it for every function.")
