@@ -117,6 +117,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skipped = {
         "here_only": config.getoption("emulator") and "about the local server alone",
+        "signatures": config.getoption("emulator") == "open" and "signatures count with --emulator=auth",
         "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
     }
     for item in items:

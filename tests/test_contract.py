@@ -326,6 +326,7 @@ def test_a_post_of_another_key_or_type_is_refused(strict_rig, changed):
     assert list(strict_rig.storage.keys("")) == []
 
 
+@pytest.mark.signatures
 def test_a_post_whose_policy_was_changed_is_refused(strict_rig):
     ticket = ticket_for(strict_rig, "POST")
     looser = base64.b64decode(ticket.fields["policy"]).replace(b"1, 10]", b"1, 99]")

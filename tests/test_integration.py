@@ -171,6 +171,7 @@ def test_storage_refuses_another_key_than_the_ticket_says(app, clip):
     assert refusal(send(upload, b"x")) == "AccessDenied"
 
 
+@pytest.mark.signatures
 def test_storage_refuses_a_changed_policy(app, clip):
     upload = app.ticket(clip())["upload"]
     other = app.ticket(clip())["upload"]
@@ -199,6 +200,7 @@ def test_an_oversize_put_is_caught_by_the_check(app, tmp_path):
     assert app.follow(ticket["id"])["violations"][0]["rule"] == "size"
 
 
+@pytest.mark.signatures
 def test_a_playback_link_cannot_be_bent_to_another_file(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
