@@ -261,6 +261,8 @@ def main() -> None:
     elif answers():
         sys.exit(f"An emulator answers at {endpoint()} already.")
     else:
+        for asked_to_stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell ignores the first for us
+            signal.signal(asked_to_stop, signal.default_int_handler)
         with (
             emulator(Path("ministack.log"), auth=arguments.auth) as url,
             contextlib.suppress(KeyboardInterrupt),

@@ -22,6 +22,8 @@ def faults(path: Path) -> tuple[str, ...]:
 
     A file that does not look like boxes at all has none: let ffprobe speak of it.
     """
+    if not path.stat().st_size:  # nothing to map
+        return ()
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         return tuple(_faults(data))
 
