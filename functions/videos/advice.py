@@ -94,7 +94,7 @@ def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
     ]
     words = [
         "ffmpeg", "-i", "INPUT", "-map", f"0:{media.stream_index}", "-map", "0:a:0?",
-        "-t", f"{lasting_s:g}", "-vf", ",".join(filters),
+        *(("-t", f"{lasting_s:g}") if media.duration_s > lasting_s else ()), "-vf", ",".join(filters),
         "-c:v", "libx264", "-crf", "23", "-maxrate", str(video_rate), "-bufsize", str(video_rate),
         "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
         "-c:a", "aac", "-b:a", str(AUDIO_BIT_RATE), "-movflags", "+faststart", "OUTPUT.mp4",

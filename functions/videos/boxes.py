@@ -5,6 +5,7 @@ the boxes announce are there, and whether they are plain and our own.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -31,13 +32,14 @@ def faults(path: Path) -> tuple[str, ...]:
 def _faults(data: mmap) -> dict[str, None]:
     found: dict[str, None] = {}  # in order, each once
     kinds = set()
-    for kind, start, end in _walk(data, 0, len(data)):
+    cut_off = ""  # the outermost box that is; what is in it is cut off with it
+    for kind, start, end in islice(_walk(data, 0, len(data)), MOST_BOXES):
         kinds.add(kind)
-        if end > len(data) and kind in (b"mdat", b"moov", b"moof", b"trak"):
-            missing = end - len(data)
-            found[f"The file ends too early: {missing:,} bytes of its {kind.decode()} box are missing."] = (
-                None
+        if end > len(data) and kind in (b"mdat", b"moov", b"moof", b"trak") and not cut_off:
+            cut_off = (
+                f"The file ends too early: {end - len(data):,} bytes of its {kind.decode()} box are missing."
             )
+            found[cut_off] = None
         if kind in ENCRYPTED:
             found["The file is encrypted (DRM)."] = None
         if kind in (b"url ", b"urn ", b"alis") and data[start + 3 : start + 4] != bytes([SELF_CONTAINED]):
@@ -52,9 +54,7 @@ def _walk(data: mmap, start: int, end: int, depth: int = 0) -> Iterator[type_and
 
     The end is where the box says, which may be past the end of the data.
     """
-    for _ in range(MOST_BOXES):
-        if start + 8 > min(end, len(data)):
-            return
+    while start + 8 <= min(end, len(data)):
         size, kind = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
         header = 8
         if size == 1:  # a 64-bit size follows

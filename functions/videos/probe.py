@@ -13,7 +13,7 @@ from typing import Any
 from videos import boxes, tools
 from videos.errors import BadMedia
 from videos.model import Audio, Media
-from videos.tools import MediaTools
+from videos.tools import MOST_PACKETS, MediaTools
 
 PROBE_TIMEOUT_S = 12.0  # each; a file of 6 MiB takes a tenth of a second
 # What cannot be a movie, though the mov demuxer opens some of it (a HEIC photo). Only what libmagic is
@@ -28,6 +28,7 @@ NO_MOVIES = (
     "image/gif",
     "image/webp",
 )
+MOST_KEYFRAMES = 5_000  # a minute of nothing else has 1,800; broken ones take their time
 UNREADABLE = "It cannot be read as MP4 or MOV."
 # A gap between two frames is ordinary from half to one and a half times that of 30 fps.
 SHORTEST_GAP_S, LONGEST_GAP_S = Fraction(1, 60), Fraction(1, 20)
@@ -52,7 +53,9 @@ def probe(path: Path, using: MediaTools) -> Media:
     except BadMedia:
         return Media(content=content, size_bytes=size_bytes, faults=faults or (UNREADABLE,))
     facts = json.loads(printed)
-    packets, hidden = packets_by_stream(facts.get("packets", ()))
+    every_packet = facts.get("packets", ())
+    faults += flood(every_packet, size_bytes)
+    packets, hidden = packets_by_stream(every_packet)
     videos = [stream for stream in facts["streams"] if _is_video(stream)]
     media = Media(
         content=content,
@@ -76,7 +79,9 @@ def _with_video(
     frames: list[dict[str, Any]] = []
     if not packets:
         faults.append("The video track holds no frames.")
-    elif stream.get("codec_name") in ("h264", "hevc"):
+    elif sum("K" in packet.get("flags", "") for packet in packets) > MOST_KEYFRAMES:
+        faults.append("It holds more keyframes than can be looked at.")
+    elif stream.get("codec_name") in ("h264", "hevc") and not media.faults:
         try:
             command = tools.keyframes_command(using, path, stream["index"])
             frames = json.loads(tools.run(command, timeout_s=PROBE_TIMEOUT_S)).get("frames", [])
@@ -109,8 +114,11 @@ def _with_video(
         frame_rate=rate,
         odd_gap_share=odd_gap_share,
         frame_count=len(packets),
-        closed_gops=stream.get("codec_name") != "h264"
-        or closed_gops(path, packets, int(stream.get("nal_length_size", 4))),
+        closed_gops=not faults
+        and (
+            stream.get("codec_name") != "h264"
+            or closed_gops(path, packets, int(stream.get("nal_length_size", 4)))
+        ),
         bit_rate=bit_rate(packets, media.duration_s),
         color_range=_known(first.get("color_range", "")),
         color_primaries=_known(first.get("color_primaries", "")),
@@ -118,6 +126,19 @@ def _with_video(
         color_space=_known(first.get("color_space", "")),
         faults=tuple(faults),
     )
+
+
+def flood(packets: Sequence[dict[str, Any]], size_bytes: int) -> tuple[str, ...]:
+    """What makes a file too costly to look into any further, a sentence; () if nothing.
+
+    More frames than any camera writes; or frames that share their bytes, where every copy would
+    have its own and a small file become a huge one.
+    """
+    if len(packets) >= MOST_PACKETS:
+        return ("It holds more frames than can be looked at.",)
+    if sum(int(packet.get("size", 0)) for packet in packets) > size_bytes:
+        return ("Its frames overlap in the file.",)
+    return ()
 
 
 def packets_by_stream(
@@ -143,7 +164,7 @@ def closed_gops(path: Path, packets: Iterable[dict[str, Any]], length_bytes: int
     """
     keyframes = (packet for packet in packets if "K" in packet.get("flags", "") and "pos" in packet)
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        return all(5 in _nal_types(data, packet, length_bytes) for packet in keyframes)
+        return length_bytes > 0 and all(5 in _nal_types(data, packet, length_bytes) for packet in keyframes)
 
 
 def _nal_types(data: mmap, packet: dict[str, Any], length_bytes: int) -> Iterator[int]:

@@ -35,6 +35,7 @@ class Spec:
 SPEC = Spec()
 Rule = Callable[[Media, Spec], Problem | None]
 
+SIZES_NAMED = 3  # of those a picture changes to on the way
 # What people call them, instead of ffprobe's names.
 CODEC_NAMES = {
     "h264": "H.264",
@@ -57,7 +58,7 @@ def check(media: Media, spec: Spec = SPEC) -> tuple[Problem, ...]:
     An empty tuple means that the file is accepted. Of a file that cannot be read, or has
     no video track, only what is certain is reported: its content and its size.
     """
-    judged = RULES if media.video_streams and media.codec else UNREADABLE_RULES
+    judged = RULES if media.video_streams else UNREADABLE_RULES
     return _broken(judged, media, spec)
 
 
@@ -130,7 +131,9 @@ def _resolution(media: Media, spec: Spec) -> Problem | None:
     elif found == wanted and not media.other_sizes:
         return None
     if media.other_sizes:
-        found += f", then {', '.join(media.other_sizes)}"
+        more = len(media.other_sizes) - SIZES_NAMED
+        named = ", ".join(media.other_sizes[:SIZES_NAMED])
+        found += f", then {named}" + (f" and {more} more" if more > 0 else "")
     return _problem(media, spec, "resolution", "resolution", found, f"exactly {wanted} as displayed")
 
 
@@ -219,7 +222,7 @@ def _problem(media: Media, spec: Spec, rule: str, noun: str, found: str, expecte
 
 
 def _codec_name(codec: str) -> str:
-    return CODEC_NAMES.get(codec, codec)
+    return CODEC_NAMES.get(codec, codec) or "an unknown codec"
 
 
 def _colours(media: Media) -> dict[str, str]:
