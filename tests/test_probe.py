@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clips import BT601, HLG, ffmpeg, rewrap
+from clips import BT601, HLG, crop_by_box, ffmpeg, rewrap
 from videos import wiring
 from videos.advice import mend_command
 from videos.boxes import faults
@@ -74,6 +74,24 @@ def test_a_mirrored_picture_passes_and_is_known_as_such(clip, tmp_path):
 def test_pixels_that_are_not_square_count_as_displayed(clip):
     assert broken(clip(size="360x1280", video_filter="setsar=2")) == []
     assert broken(clip(video_filter="setsar=4/3")) == ["resolution"]
+
+
+def test_what_the_container_crops_counts_as_displayed(clip, tmp_path):
+    shown = crop_by_box(clip(size="752x1312"), tmp_path / "shown.mp4", width=720, height=1280)
+    hidden = crop_by_box(clip(), tmp_path / "hidden.mp4", width=640, height=1200)
+
+    assert broken(shown) == []
+    assert [problem.found for problem in check(measured(hidden))] == ["640x1200"]
+
+
+def test_sound_that_outlasts_the_picture_counts(clip, tmp_path):
+    longer = tmp_path / "longer.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=duration=61")
+    ffmpeg(
+        "-i", str(clip()), *sound, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-b:a", "32k", str(longer)
+    )
+
+    assert broken(longer) == ["duration"]
 
 
 def test_a_size_that_changes_on_the_way_is_seen(clip, tmp_path):

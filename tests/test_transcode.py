@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clips import BT709, ffmpeg, probe_lines, rewrap
+from clips import BT709, crop_by_box, ffmpeg, probe_lines, rewrap
 from test_steps import checked, stored_keys, uploaded
 from videos import steps
 from videos.errors import ToolFailed, UnknownVideo
@@ -311,6 +311,15 @@ def test_a_trimmed_clip_passes_and_what_was_cut_off_stays_away(service, clip, tm
     )
     assert video.state is State.COMPLETED
     assert len(packets) == shown < 3 * 30
+
+
+def test_what_the_container_crops_is_cropped_for_good(service, clip, tmp_path):
+    shown = crop_by_box(clip(size="752x1312"), tmp_path / "shown.mp4", width=720, height=1280)
+
+    video = transcode(checked(service, shown).id, service)
+
+    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster"}
+    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
 
 
 def test_a_picture_with_open_gops_can_be_sought(service, clip, tmp_path):

@@ -52,6 +52,7 @@ class Media:
         content: what the bytes are, as a MIME type by libmagic.
         width_px, height_px: as displayed, after cropping, sample aspect ratio and rotation.
         other_sizes: every further displayed size met in the stream, ``"1280x720"``.
+        cropped: the container shows a part of the picture only.
         rotation: clockwise quarter turns a player makes, in degrees: 0, 90, 180 or 270.
         frame_rate: frames per second, 1 ÷ the mean of the ordinary gaps between frames.
         hidden_frames: how many frames an edit list hides; they are in the file all the same.
@@ -74,6 +75,7 @@ class Media:
     height_px: int = 0
     other_sizes: tuple[str, ...] = ()
     sample_aspect_ratio: str = "1:1"
+    cropped: bool = False
     rotation: int = 0
     mirrored: bool = False
     frame_rate: float = 0.0

@@ -92,7 +92,8 @@ def _with_video(
     if any("C" in packet.get("flags", "") for packet in packets):
         faults.append("Part of the video is missing: a frame reaches past the end of the file.")
     rotation, mirrored = turn(stream)
-    sizes = Counter(displayed_size(frame, rotation) for frame in frames or [stream])
+    crop = cropping(stream)
+    sizes = Counter(displayed_size(frame, rotation, crop) for frame in frames or [stream])
     (width_px, height_px), _ = sizes.most_common(1)[0]
     first = frames[0] if frames else stream
     rate, odd_gap_share = frame_rate(packets, Fraction(stream["time_base"]))
@@ -109,6 +110,7 @@ def _with_video(
             f"{width}x{height}" for width, height in sizes if (width, height) != (width_px, height_px)
         ),
         sample_aspect_ratio=_known(first.get("sample_aspect_ratio", "")) or "1:1",
+        cropped=crop != (0, 0),
         rotation=rotation,
         mirrored=mirrored,
         frame_rate=rate,
@@ -229,9 +231,23 @@ def turn(stream: dict[str, Any]) -> tuple[int, bool]:
     return 0, False
 
 
-def displayed_size(frame: dict[str, Any], rotation: int) -> tuple[int, int]:
-    """Width and height in px as shown: pixels made square, then turned."""
-    width, height = frame.get("width", 0), frame.get("height", 0)
+def cropping(stream: dict[str, Any]) -> tuple[int, int]:
+    """How many px of the width and of the height the container cuts off (its clap box).
+
+    What the bitstream crops is gone from the frames already; ffprobe only tells of this.
+    """
+    for side_data in stream.get("side_data_list", ()):
+        if side_data.get("side_data_type") == "Frame Cropping":
+            left, right, top, bottom = (
+                side_data[f"crop_{side}"] for side in ("left", "right", "top", "bottom")
+            )
+            return left + right, top + bottom
+    return 0, 0
+
+
+def displayed_size(frame: dict[str, Any], rotation: int, crop: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Width and height in px as shown: cropped, pixels made square, then turned."""
+    width, height = frame.get("width", 0) - crop[0], frame.get("height", 0) - crop[1]
     numerator, _, denominator = (_known(frame.get("sample_aspect_ratio", "")) or "1:1").partition(":")
     if int(numerator) and int(denominator or 0):
         width = round(width * int(numerator) / int(denominator))

@@ -130,11 +130,12 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
 def can_be_copied(media: Media) -> bool:
     """Whether phones play the picture as it is, and may: H.264 or HEVC, 8-bit 4:2:0, limited range.
 
-    Not where an edit list hides frames: a copy would carry what its maker cut off. Nor
-    where H.264 has keyframes that only an SEI message announces: those go with the private ones.
+    Not where an edit list hides frames, or the container a part of the picture: a copy would
+    carry what its maker cut off. Nor where H.264 has keyframes that only an SEI message
+    announces: those go with the private ones.
     """
     plain = media.pixel_format in COPYABLE_PIXELS and media.color_range != "pc"
-    return plain and not media.hidden_frames and media.closed_gops
+    return plain and not media.hidden_frames and not media.cropped and media.closed_gops
 
 
 def copy_name(media: Media) -> str:
