@@ -4,6 +4,7 @@ PORT ?= 8000
 DATA ?= .data
 VIDEO ?=
 FILES ?=
+FUZZ_COUNT ?= 6000
 
 PROCESSOR ?= x86_64
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
@@ -37,6 +38,9 @@ check: $(READY)  ## what CI runs: format, lint, types, template, tests
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest -n auto
+
+fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
+	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
 
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format
@@ -94,4 +98,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files fuzz test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
