@@ -19,7 +19,7 @@ from videos.probe import displayed_size, duration_s, frame_rate, turn
 from videos.rules import BT709, SPEC, check, check_size, warnings
 
 pytestmark = pytest.mark.filterwarnings("error")
-QUICK = settings(deadline=None, max_examples=150)
+QUICK = settings(deadline=None, max_examples=100)
 GOOD = Media(
     content="video/mp4",
     size_bytes=1_000_000,
