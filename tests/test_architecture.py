@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "functions" / "videos"
 MAY_IMPORT = {
     "model": {"errors"},
     "ports": {"model"},
-    "advice": {"model"},
+    "advice": {"boxes", "model"},
     "rules": {"advice", "errors", "model"},
     "boxes": set(),
     "tools": {"errors", "model"},

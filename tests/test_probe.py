@@ -226,6 +226,7 @@ def test_data_in_another_file_is_not_fetched(clip, tmp_path):
 
     assert faults(path) == ("The file refers to media in another file.",)
     assert broken(path) == ["integrity"]
+    assert not mend_command(measured(path), max_bytes=1000, max_duration_s=60)
 
 
 def test_an_encrypted_track_is_refused(clip, tmp_path):
@@ -279,6 +280,19 @@ def test_the_suggested_command_really_mends_it(clip, tmp_path, wanted):
 
     assert check(measured(mended), QUICK) == ()
     assert not warnings(measured(mended))  # its colours are named, too
+
+
+def test_what_is_left_of_a_cut_file_can_be_mended(clip, tmp_path):
+    whole = rewrap(clip(seconds=2), tmp_path / "whole.mp4", "-movflags", "+faststart").read_bytes()
+    cut, mended = tmp_path / "cut.mp4", tmp_path / "mended.mp4"
+    cut.write_bytes(whole[: int(len(whole) * 0.6)])
+    assert "integrity" in broken(cut)
+    command = mend_command(measured(cut), max_bytes=QUICK.max_bytes, max_duration_s=3)
+
+    _, *words = shlex.split(command.replace("INPUT", str(cut)).replace("OUTPUT.mp4", str(mended)))
+    ffmpeg(*words)
+
+    assert broken(mended) == []
 
 
 def test_nothing_is_suggested_for_a_file_with_nothing_to_play(clip):

@@ -2,6 +2,7 @@
 
 import shlex
 
+from videos.boxes import ELSEWHERE, PROTECTED
 from videos.model import Media
 
 AUDIO_BIT_RATE = 96_000
@@ -72,14 +73,14 @@ def fitting_bit_rate(duration_s: float, *, max_bytes: int, sound: bool = True) -
 def mend_command(media: Media, *, max_bytes: int, max_duration_s: float) -> str:
     """An ffmpeg command that mends everything that is wrong with this file at once.
 
-    "" where none can: nothing to play in it, encrypted, or cut off before its index.
+    "" where none can: nothing to play in it, protected, elsewhere, or cut off before its index.
     HDR needs ffmpeg 8 or newer, whose scale filter maps tones.
     """
     if (
         not media.codec
         or not media.duration_s
         or not media.width_px
-        or any("encrypted" in fault for fault in media.faults)
+        or not {PROTECTED, ELSEWHERE}.isdisjoint(media.faults)
     ):
         return ""
     lasting_s = min(media.duration_s, max_duration_s)

@@ -13,6 +13,8 @@ from pathlib import Path
 CONTAINERS = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"dinf": 0, b"dref": 8, b"stbl": 0, b"stsd": 8}
 ENCRYPTED = {b"encv", b"enca", b"drmi", b"drms", b"pssh"}
 MOST_BOXES = 10_000  # far more than any camera writes; a bound for files made to be slow
+PROTECTED = "The file is encrypted (DRM)."
+ELSEWHERE = "The file refers to media in another file."
 SELF_CONTAINED = 1  # flag of a data reference: the media is in this very file
 
 type_and_span = tuple[bytes, int, int]
@@ -41,9 +43,9 @@ def _faults(data: mmap) -> dict[str, None]:
             )
             found[cut_off] = None
         if kind in ENCRYPTED:
-            found["The file is encrypted (DRM)."] = None
+            found[PROTECTED] = None
         if kind in (b"url ", b"urn ", b"alis") and data[start + 3 : start + 4] != bytes([SELF_CONTAINED]):
-            found["The file refers to media in another file."] = None
+            found[ELSEWHERE] = None
     if b"mdat" in kinds and b"moov" not in kinds:
         found["The file ends before its index (moov box): the recording or upload was cut off."] = None
     return found
