@@ -18,7 +18,7 @@ DEGRADED_FREE_BYTES = 200 * 1024**2  # a transcode of the largest file needs a t
 def health(service: Service) -> dict[str, Any]:
     """Component status, performance, resources and stability; ``status`` is "ok" or "degraded"."""
     ffmpeg, ffmpeg_ms = _timed(lambda: {"version": _ffmpeg_version(service.tools.ffmpeg)})
-    magic, _ = _timed(lambda: {"version": _magic_version()})
+    magic, _ = _timed(lambda: {"version": tools.magic_version()})
     storage, storage_ms = _timed(service.storage.ping)
     table, table_ms = _timed(service.videos.ping)
     queue, queue_ms = _timed(lambda: _queue(service))
@@ -68,11 +68,6 @@ def _ffmpeg_version(ffmpeg: str) -> str:
     except BadMedia as error:
         raise VideoError(str(error)) from None
     return words[2]
-
-
-@cache
-def _magic_version() -> str:
-    return tools.magic_version()
 
 
 def _peak_memory_bytes() -> int:

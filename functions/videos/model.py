@@ -121,6 +121,15 @@ class Output:
     size_bytes: int
 
 
+def source_key(video_id: str) -> str:
+    """Where the upload of a video lies; known without its record, which may be gone."""
+    return f"uploads/{video_id}"
+
+
+def outputs_prefix(video_id: str) -> str:
+    return f"outputs/{video_id}/"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
     """One upload and what became of it. Immutable: a step makes the next one with ``to``.
@@ -158,12 +167,12 @@ class Video:
 
     @property
     def source_key(self) -> str:
-        return f"uploads/{self.id}"
+        return source_key(self.id)
 
     @property
     def outputs_prefix(self) -> str:
         """Where every output of every attempt lies."""
-        return f"outputs/{self.id}/"
+        return outputs_prefix(self.id)
 
     @property
     def playable(self) -> bool:

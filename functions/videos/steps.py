@@ -25,7 +25,7 @@ from videos.errors import (
     UnknownVideo,
     UnreadableBody,
 )
-from videos.model import Media, State, Video
+from videos.model import Media, State, Video, outputs_prefix, source_key
 from videos.ports import Ticket
 from videos.probe import probe
 from videos.service import Service
@@ -168,7 +168,7 @@ def check_upload(video_id: str, service: Service) -> Video:
     try:
         video = service.videos.get(video_id)
     except UnknownVideo:
-        service.storage.delete(_source_key(video_id))
+        service.storage.delete(source_key(video_id))
         raise
     if video.state is not State.AWAITING_UPLOAD:
         _refuse_late_file(video, service)
@@ -216,7 +216,7 @@ def _refuse_late_file(video: Video, service: Service) -> None:
 
 
 def reject(video: Video, problems: Sequence[Problem], service: Service, *, failure: str = "") -> Video:
-    """Refuse a video whose file turned out to be broken while it was worked on, and remove its files.
+    """Refuse a video whose file turned out to be broken while it was worked on. ``sweep`` removes its files.
 
     ``failure`` is what the tool said, for the log: it may name our own paths.
     """
@@ -228,9 +228,7 @@ def reject(video: Video, problems: Sequence[Problem], service: Service, *, failu
         outputs=(),
         playable_at=None,
     )
-    rejected = service.videos.update(rejected)
-    sweep(video.id, rejected, service)
-    return rejected
+    return service.videos.update(rejected)
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
@@ -261,9 +259,9 @@ def sweep(video_id: str, video: Video | None, service: Service, *, within: str |
         video: the record as it is now; None if there is none.
         within: look at this prefix only, while others may be at work beside it.
     """
-    stored = list(service.storage.keys(within or f"outputs/{video_id}/"))
+    stored = list(service.storage.keys(within or outputs_prefix(video_id)))
     if within is None:
-        stored.append(_source_key(video_id))
+        stored.append(source_key(video_id))
     kept = video.files if video else frozenset()
     service.storage.delete(*(key for key in stored if key not in kept))
 
@@ -340,7 +338,3 @@ def _display_name(filename: str) -> str:
     """The last part of a path, without control characters; only ever shown to people."""
     last = re.split(r"[/\\]", filename)[-1]
     return "".join(letter for letter in last if letter.isprintable()).strip()[:LONGEST_FILENAME] or "video"
-
-
-def _source_key(video_id: str) -> str:
-    return f"uploads/{video_id}"
