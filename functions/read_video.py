@@ -19,6 +19,7 @@ BEST_FIRST = ("720p", "720p-turned", "720p-hevc")
 FILES = {
     "video.mp4": BEST_FIRST,
     "poster.jpg": ("poster",),
+    "sprite.jpg": ("sprite",),
     **{f"{name}.mp4": (name,) for name in (*BEST_FIRST, "540p", "360p")},
 }
 

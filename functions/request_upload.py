@@ -42,7 +42,13 @@ def preflight() -> dict[str, Any]:
 def take_file(content_type: str) -> tuple[dict[str, Any], int]:
     with tempfile.TemporaryDirectory(prefix="form-") as folder:
         sent = form.file_of(_body_bytes(), content_type, Path(folder))
-        video = steps.receive_file(sent.filename, sent.content_type, sent.path, service())
+        video = steps.receive_file(
+            sent.filename,
+            sent.content_type,
+            sent.path,
+            service(),
+            poster_time=sent.poster_time,
+        )
     assert video.media
     logger.info("received", video_id=video.id, state=video.state)
     answer = {"id": video.id, "url": views.video_url(video, _base_url()), "specs": views.specs(video.media)}

@@ -290,6 +290,16 @@ def answer_of(response: requests.Response) -> Answer:
 @pytest.fixture
 def service(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
     """The whole service on one rig, with the real media tools and a clock that tests set."""
+    return service_on(rig, tmp_path, clock)
+
+
+@pytest.fixture
+def local_service(local_rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
+    """The same on the local adapters only: for what is about files, not about where they lie."""
+    return service_on(local_rig, tmp_path, clock)
+
+
+def service_on(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
     workspace = tmp_path / "work"
     workspace.mkdir()
     return Service(

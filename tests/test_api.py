@@ -216,6 +216,42 @@ def test_a_form_without_a_file_is_told_so(call, body, kind):
     assert answer["suggestions"]
 
 
+@pytest.mark.parametrize("seconds", [-1, 60.2, 1e300])
+def test_a_poster_of_a_moment_that_no_clip_has_is_refused(call, seconds):
+    status, answer, _ = ask(call, poster_time=seconds)
+
+    assert (status, answer["code"]) == (400, "bad_request")
+    assert answer["error"].startswith("Invalid poster time")
+
+
+def test_the_poster_time_of_a_ticket_stands_in_the_metadata(call):
+    _, ticket, _ = ask(call, poster_time=1.5)
+
+    assert call("GET", f"/videos/{ticket['id']}/metadata")[1]["poster_time"] == 1.5
+
+
+def with_field(body: bytes, name: str, value: str) -> bytes:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() + body
+
+
+def test_a_form_may_name_the_poster_time(call, clip):
+    body, kind = form(clip())
+
+    _, answer, _ = call("POST", "/upload", with_field(body, "poster_time", "0.5"), Content_Type=kind)
+
+    assert call("GET", f"/videos/{answer['id']}/metadata")[1]["poster_time"] == 0.5
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf"])
+def test_a_form_with_a_poster_time_that_makes_no_sense_is_told_so(call, clip, value):
+    body, kind = form(clip())
+
+    status, answer, _ = call("POST", "/upload", with_field(body, "poster_time", value), Content_Type=kind)
+
+    assert (status, answer["code"]) == (400, "bad_request")
+    assert "poster_time" in answer["suggestions"][0] or "seconds" in answer["suggestions"][0]
+
+
 # ── POST /preflight ──────────────────────────────────────────────────────────────
 
 
@@ -295,7 +331,9 @@ def test_the_status_of_a_new_video(call):
     status, answer, _ = call("GET", f"/videos/{ticket['id']}/status")
 
     assert status == 200
-    assert list(answer) == ["id", "state", "progress", "playable", "updated_at", "retry_after_ms"]
+    assert list(answer) == [
+        "id", "state", "progress", "playable", "updated_at", "retry_after_ms", "time_left_ms",
+    ]  # fmt: skip
     assert (answer["state"], answer["progress"], answer["playable"]) == ("awaiting_upload", 0, False)
 
 

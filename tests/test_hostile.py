@@ -486,7 +486,7 @@ def test_a_transcode_opens_its_own_folder_only_and_leaves_nothing_in_it(watched,
 
     assert video.state is State.COMPLETED
     runs, opened, other = reached(watched)
-    assert runs == 4  # two probes, the copy, the ladder
+    assert runs == 5  # two probes, the copy, the loudness, the ladder
     assert {Path(name).parent.parent for name in opened} == {service.workspace}
     assert other == []
     assert list(service.workspace.iterdir()) == []

@@ -3,32 +3,45 @@
 import os
 import resource
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from clips import BT709, ffmpeg, probe_lines, rewrap
-from videos import tools, wiring
+from videos import stills, tools, wiring
 from videos.errors import BadMedia, ToolFailed
 from videos.model import Media
 from videos.probe import probe
-from videos.tools import GIB, MediaTools, Target, run
+from videos.tools import GIB, MediaTools, Poster, Sprite, Target, run
 
 TOOLS: MediaTools = wiring.media_tools({})
 SECRET = "SecretPhone-9"  # what no output may say
 PLAIN = Media(content="video/mp4", size_bytes=1, codec="h264", bit_rate=1_000_000)
 
 
+def stills_in(folder: Path, media: Media) -> tuple[Poster, Sprite]:
+    sheet = stills.sheet(media.duration_s)
+    return (
+        Poster(Target(folder / "poster.jpg", 720, 1280), Target(folder / "tiny.rgb", *stills.TINY_PX)),
+        Sprite(Target(folder / "sprite.jpg", *stills.sheet_size_px(sheet)), sheet),
+    )
+
+
 def every_command(source: Path, media: Media, folder: Path) -> dict[str, list[str]]:
-    poster = folder / "poster.jpg"
+    poster, sprite = stills_in(folder, media)
     targets = [Target(folder / "540p.mp4", 540, 960), Target(folder / "360p.mp4", 360, 640)]
     return {
         "streams": tools.streams_command(TOOLS, source),
         "keyframes": tools.keyframes_command(TOOLS, source, 0),
+        "loudness": tools.loudness_command(TOOLS, source, 1),
         "playable": tools.playable_command(TOOLS, source, media, folder / "copy.mp4", poster),
-        "ladder": tools.ladder_command(TOOLS, source, media, targets, poster),
-        "one rendition": tools.ladder_command(TOOLS, source, media, targets[:1]),
+        "playable, with a poster of later on": tools.playable_command(
+            TOOLS, source, media, folder / "copy.mp4", replace(poster, time_s=0.5)
+        ),
+        "ladder": tools.ladder_command(TOOLS, source, media, targets, sprite, poster),
+        "one rendition": tools.ladder_command(TOOLS, source, media, targets[:1], sprite),
     }
 
 
@@ -37,17 +50,18 @@ COMMANDS = list(every_command(Path("upload"), PLAIN, Path()))
 
 def copied(source: Path, folder: Path) -> Path:
     """The copy that is playable first."""
-    run(
-        tools.playable_command(TOOLS, source, probe(source, TOOLS), folder / "copy.mp4", folder / "copy.jpg"),
-        timeout_s=30,
-    )
+    media = probe(source, TOOLS)
+    poster, _ = stills_in(folder, media)
+    run(tools.playable_command(TOOLS, source, media, folder / "copy.mp4", poster), timeout_s=30)
     return folder / "copy.mp4"
 
 
 def encoded(source: Path, folder: Path, *sizes: tuple[int, int]) -> list[Path]:
     """A rendition of each size."""
+    media = probe(source, TOOLS)
     targets = [Target(folder / f"{width}x{height}.mp4", width, height) for width, height in sizes]
-    run(tools.ladder_command(TOOLS, source, probe(source, TOOLS), targets), timeout_s=30)
+    _, sprite = stills_in(folder, media)
+    run(tools.ladder_command(TOOLS, source, media, targets, sprite), timeout_s=30)
     return [target.path for target in targets]
 
 
@@ -71,13 +85,15 @@ def frames(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_reads_its_one_input_as_mov_from_this_disk_only(name):
+def test_every_command_reads_its_input_as_mov_from_this_disk_only(name):
     command = every_command(Path("upload"), PLAIN, Path())[name]
 
-    assert command.count("upload") == 1
-    before = list(pairwise(command[: command.index("upload")]))
-    assert ("-f", "mov") in before
-    assert ("-protocol_whitelist", "file,pipe") in before
+    inputs = [place for place, word in enumerate(command) if word == "upload"]
+    assert inputs
+    for end, start in zip(inputs, [0, *inputs], strict=False):
+        before = list(pairwise(command[start:end]))
+        assert ("-f", "mov") in before
+        assert ("-protocol_whitelist", "file,pipe") in before
 
 
 # Neither is text to libmagic, so both get past it.

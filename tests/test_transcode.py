@@ -39,7 +39,7 @@ def test_a_video_ends_up_with_a_ladder_and_a_poster(service, clip, tmp_path):
     video = transcode(checked(service, clip()).id, service)
 
     assert (video.state, video.progress, video.playable) == (State.COMPLETED, 100, True)
-    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster"}
+    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
     assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
     assert picture(fetched(service, video, "540p", tmp_path)) == "h264 540x960 yuv420p bt709"
     assert picture(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
@@ -318,7 +318,7 @@ def test_what_the_container_crops_is_cropped_for_good(service, clip, tmp_path):
 
     video = transcode(checked(service, shown).id, service)
 
-    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster"}
+    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
     assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
 
 

@@ -59,8 +59,8 @@ def test_the_metadata_tells_the_size_and_bit_rate_of_what_was_made(call, event, 
     sizes = {
         key.rpartition("/")[2]: storage.stat(key).size_bytes for key in storage.keys(f"outputs/{video_id}/")
     }
-    assert len(sizes) == 4
-    assert answer["storage_info"]["outputs"] == 4
+    assert len(sizes) == 5
+    assert answer["storage_info"]["outputs"] == 5
     assert answer["storage_info"]["outputs_bytes"] == sum(sizes.values())
     lasting_s = answer["specs"]["duration"]
     for rendition in answer["renditions"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import File
+from python_multipart.multipart import Field, File
 
 from videos.errors import BadRequest
 
@@ -18,17 +18,26 @@ class SentFile:
     path: Path
     filename: str
     content_type: str
+    poster_time: float
 
 
 def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
-    """Write the form's file into ``folder``; other fields are ignored.
+    """Write the form's file into ``folder``; of the fields, only ``poster_time`` is read.
 
     Raises:
-        BadRequest: this is no form, or holds no file, or more than one.
+        BadRequest: this is no form, or holds no file, or more than one, or a poster time that is no number.
     """
     files: list[File] = []
+    fields: dict[bytes | None, bytes | None] = {}
+
+    def keep(part: Field | File) -> None:
+        if isinstance(part, File):
+            files.append(part)
+        else:
+            fields[part.field_name] = part.value
+
     try:
-        parse_form({"Content-Type": content_type.encode()}, io.BytesIO(body), None, files.append)
+        parse_form({"Content-Type": content_type.encode()}, io.BytesIO(body), keep, keep)
     except (FormParserError, ValueError) as error:
         raise BadRequest(
             f"The form cannot be read: {error}",
@@ -50,4 +59,15 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
     sent.close()
     name = (sent.file_name or b"").decode(errors="replace")
     kind = sent.content_type or UNTYPED
-    return SentFile(path, name, "video/mp4" if kind == UNTYPED else kind)
+    return SentFile(
+        path, name, "video/mp4" if kind == UNTYPED else kind, _seconds(fields.get(b"poster_time"))
+    )
+
+
+def _seconds(value: bytes | None) -> float:
+    try:
+        return float(value or b"0")
+    except ValueError:
+        raise BadRequest(
+            "poster_time is no number.", suggestions=["Send seconds, such as 1.5, or leave it out."]
+        ) from None

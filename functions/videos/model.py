@@ -28,6 +28,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.PROCESSING}),  # an operator sent its job back
     State.EXPIRED: frozenset(),
 }
+# The upright H.264 renditions that every video ends up with, best first.
+LADDER_PX = {"720p": (720, 1280), "540p": (540, 960), "360p": (360, 640)}
 FINISHED = frozenset({State.COMPLETED, State.REJECTED, State.FAILED, State.EXPIRED})
 
 
@@ -42,6 +44,8 @@ class Audio:
     sample_rate_hz: int = 0
     bit_rate: int = 0  # bits per second, 0 if unknown
     duration_s: float = 0.0
+    loudness_lufs: float | None = None  # integrated, EBU R 128; None until measured
+    true_peak_dbtp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +113,28 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One published file: a rendition, or the poster (``codec`` "mjpeg")."""
+class Sheet:
+    """How stills lie on a sprite sheet: row by row, one for every ``every_s`` of the video."""
 
-    name: str  # "720p", "720p-hevc", "540p", "360p", "poster"
+    every_s: float
+    tiles: int
+    columns: int
+    tile_width_px: int
+    tile_height_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One published file: a rendition, or a picture (``codec`` "mjpeg")."""
+
+    name: str  # "720p", "720p-hevc", "720p-turned", "540p", "360p", "poster", "sprite"
     key: str
     content_type: str
     codec: str
     width_px: int
     height_px: int
     size_bytes: int
+    sheet: Sheet | None = None  # of the sprite
 
 
 def source_key(video_id: str) -> str:
@@ -136,7 +152,10 @@ class Video:
 
     Attributes:
         version: the count of writes; ``Videos.update`` compares it, so it is the only lock.
+        poster_time_s: the moment of the video that its poster shows.
+        blurhash: what to show until the poster is there; "" until it is made.
         progress: 0 to 100; never goes down.
+        time_left_s: an estimate, while it is worked on.
         playable_at, completed_at: when the first output, and the last, could be had.
         attempt: the run of the transcode step that may publish; names its folder of outputs.
         attempts: how many such runs were begun.
@@ -152,7 +171,10 @@ class Video:
     upload_expires_at: datetime
     state: State = State.AWAITING_UPLOAD
     version: int = 0
+    poster_time_s: float = 0.0
+    blurhash: str = ""
     progress: int = 0
+    time_left_s: float | None = None
     playable_at: datetime | None = None
     completed_at: datetime | None = None
     recover_at: datetime | None = None
@@ -198,13 +220,15 @@ class Video:
         Args:
             at: the time of the step.
             recover_at: when to look again; must be given unless ``state`` is a finished one.
-            **facts: further fields to change. ``progress`` is raised, never lowered.
+            **facts: further fields to change. ``progress`` is raised, never lowered; an estimate
+                of the time left is forgotten unless it is made anew.
 
         Raises:
             WrongMove: no arrow leads there.
         """
         if state not in MOVES[self.state]:
             raise WrongMove(f"Video {self.id} is {self.state}; it cannot become {state}.")
+        facts.setdefault("time_left_s", None)
         facts["progress"] = 100 if state is State.COMPLETED else max(self.progress, facts.get("progress", 0))
         return replace(self, state=state, updated_at=at, recover_at=recover_at, **facts)
 

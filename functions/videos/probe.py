@@ -1,17 +1,19 @@
 """One file on disk into ``Media``: facts from its samples and bits, where headers can lie."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from math import log10
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from videos import boxes, tools
-from videos.errors import BadMedia
+from videos.errors import BadMedia, ToolFailed
 from videos.model import Audio, Media
 from videos.tools import MOST_PACKETS, MediaTools
 
@@ -127,6 +129,27 @@ def _with_video(
         color_transfer=_known(first.get("color_transfer", "")),
         color_space=_known(first.get("color_space", "")),
         faults=tuple(faults),
+    )
+
+
+def with_loudness(audio: Audio, path: Path, using: MediaTools) -> Audio:
+    """``audio`` as loud as it was measured to be; as it is, if that cannot be told.
+
+    Source: EBU R 128 and ITU-R BS.1770; silence is -70 LUFS.
+    """
+    try:
+        command = tools.loudness_command(using, path, audio.stream_index)
+        printed = tools.run(command, timeout_s=PROBE_TIMEOUT_S)
+    except (BadMedia, ToolFailed):
+        return audio
+    told = dict(re.findall(r"^lavfi\.r128\.(I|true_peak)=(\S+)$", printed, re.MULTILINE))  # the last of each
+    if not told:  # shorter than the span that is measured
+        return audio
+    peak = float(told["true_peak"])
+    return replace(
+        audio,
+        loudness_lufs=round(float(told["I"]), 1),
+        true_peak_dbtp=round(20 * log10(peak), 1) if peak > 0 else None,
     )
 
 

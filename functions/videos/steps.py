@@ -48,6 +48,7 @@ class UploadRequest:
         size: bytes as the phone's picker tells them, often slightly wrong: never signed
             unless ``exact_size`` asks for it.
         method: POST lets storage enforce the size; PUT is for uploaders that send a raw body.
+        poster_time: seconds into the clip, of the moment that its poster shows.
     """
 
     filename: str
@@ -55,12 +56,14 @@ class UploadRequest:
     size: int
     method: Literal["POST", "PUT"] = "POST"
     exact_size: bool = False
+    poster_time: float = 0.0
 
 
 def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Ticket]:
     """Register a video and make the ticket to upload it.
 
     Raises:
+        BadRequest: the wishes do not go together, or no clip has such a poster time.
         UnreadableBody: not a type of video we read.
         Refused: the declared size alone breaks the spec.
     """
@@ -71,7 +74,7 @@ def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Tic
             "exact_size goes with method PUT.",
             suggestions=["Leave exact_size out: a POST ticket takes any size up to the limit."],
         )
-    video = _new_video(request.filename, request.content_type, service)
+    video = _new_video(request.filename, request.content_type, service, request.poster_time)
     ticket = service.storage.upload_ticket(
         video.source_key,
         method=request.method,
@@ -138,7 +141,14 @@ def preflight(request: PreflightRequest, service: Service) -> Preflight:
     return Preflight(problems=problems, unjudged=unjudged, fitting_bit_rate=fitting)
 
 
-def receive_file(filename: str, content_type: str, file: Path, service: Service) -> Video:
+def receive_file(
+    filename: str,
+    content_type: str,
+    file: Path,
+    service: Service,
+    *,
+    poster_time: float = 0.0,
+) -> Video:
     """Take a file that came with the request itself, and check it at once.
 
     Raises:
@@ -146,7 +156,7 @@ def receive_file(filename: str, content_type: str, file: Path, service: Service)
         Refused: the file breaks the spec.
         ToolFailed: it could not be checked now; the upload's own event will.
     """
-    video = service.videos.add(_new_video(filename, content_type, service))
+    video = service.videos.add(_new_video(filename, content_type, service, poster_time))
     service.storage.save(file, video.source_key, content_type=video.content_type)
     video = check_upload(video.id, service)
     if video.problems:
@@ -312,7 +322,13 @@ def _codec(name: str | None) -> str | None:
     return CODECS.get(name.lower(), name.lower()) if name else None
 
 
-def _new_video(filename: str, content_type: str, service: Service) -> Video:
+def _new_video(filename: str, content_type: str, service: Service, poster_time: float) -> Video:
+    longest_s = service.spec.max_duration_s
+    if not 0 <= poster_time <= longest_s:
+        raise BadRequest(
+            f"Invalid poster time: {poster_time:g}",
+            suggestions=[f"Send poster_time in seconds, from 0 to {longest_s:g}; without it, 0 is taken."],
+        )
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in CONTENT_TYPES:
         raise UnreadableBody(
@@ -330,6 +346,7 @@ def _new_video(filename: str, content_type: str, service: Service) -> Video:
         created_at=now,
         updated_at=now,
         upload_expires_at=now + service.ticket_lasts,
+        poster_time_s=poster_time,
         recover_at=now + service.look_again,
     )
 

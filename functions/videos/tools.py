@@ -17,7 +17,7 @@ from types import ModuleType
 import ffmpeg
 
 from videos.errors import BadMedia, ToolFailed
-from videos.model import Media
+from videos.model import Media, Sheet
 
 GIB = 1024**3
 MOST_PACKETS = 50_000  # ten minutes of 60 fps with sound; a bound for files made to be slow
@@ -46,11 +46,28 @@ class MediaTools:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file to encode."""
+    """One file to make, and the size of its picture."""
 
     path: Path
     width_px: int
     height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """The picture at ``time_s``: a JPEG, and a tiny one of raw RGB to compute a placeholder of."""
+
+    target: Target
+    tiny: Target
+    time_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """Small stills on one sheet."""
+
+    target: Target
+    sheet: Sheet
 
 
 def streams_command(tools: MediaTools, source: Path) -> list[str]:
@@ -94,7 +111,16 @@ def _probe_input() -> list[str]:
     return ["-v", "error", *(word for name, value in SAFE_INPUT.items() for word in (f"-{name}", value))]
 
 
-def playable_command(tools: MediaTools, source: Path, media: Media, target: Path, poster: Path) -> list[str]:
+def loudness_command(tools: MediaTools, source: Path, stream_index: int) -> list[str]:
+    """The ffmpeg argv that measures the sound as EBU R 128 has it, and prints how it stands every 0.1 s."""
+    measure = "ebur128=metadata=1:peak=true,ametadata=mode=print:file=-"
+    sound = ["-map", f"0:{stream_index}", "-filter:a", measure, "-f", "null", "-"]
+    return [tools.ffmpeg, "-nostdin", *_probe_input(), "-i", str(source), *sound]
+
+
+def playable_command(
+    tools: MediaTools, source: Path, media: Media, target: Path, poster: Poster
+) -> list[str]:
     """The ffmpeg argv that copies the picture as it is into a faststart MP4, and takes a poster.
 
     A turned or non-square source stays so in the copy: players turn and stretch it.
@@ -109,20 +135,25 @@ def playable_command(tools: MediaTools, source: Path, media: Media, target: Path
     copied = ffmpeg.output(
         video, *_sound(stream, media), str(target), **copy, **_audio(media), **PRIVATE, movflags="+faststart"
     )
-    return _compile(tools, [copied, _poster(video, media, poster)])
+    return _compile(tools, [copied, *_poster(source, media, poster)])
 
 
 def ladder_command(
-    tools: MediaTools, source: Path, media: Media, targets: Sequence[Target], poster: Path | None = None
+    tools: MediaTools,
+    source: Path,
+    media: Media,
+    targets: Sequence[Target],
+    sprite: Sprite | None = None,
+    poster: Poster | None = None,
 ) -> list[str]:
-    """The ffmpeg argv that decodes once and encodes every target, upright, as H.264 and AAC.
+    """The ffmpeg argv that decodes once and encodes every target, upright, as H.264 and AAC, and the sprite.
 
     Keyframes fall where the source has them, so that every rendition can be cut at the same places.
     Prints its progress to standard output.
     """
     stream = ffmpeg.input(str(source), **SAFE_INPUT)
-    source_video = stream[str(media.stream_index)]
-    copies = source_video.split() if len(targets) > 1 else [source_video]
+    picture = stream[str(media.stream_index)]
+    copies = picture.split()
     outputs = [
         ffmpeg.output(
             _scaled(copies[index], media, target.width_px, target.height_px).filter("format", "yuv420p"),
@@ -144,8 +175,10 @@ def ladder_command(
         )
         for index, target in enumerate(targets)
     ]
+    if sprite:
+        outputs.append(_sprite(copies[len(targets)], media, sprite))
     if poster:
-        outputs.append(_poster(source_video, media, poster))
+        outputs += _poster(source, media, poster)
     return _compile(tools, outputs, "-xerror", "-progress", "pipe:1")  # a broken frame is not passed over
 
 
@@ -165,11 +198,41 @@ def _scaled(video: ffmpeg.nodes.Stream, media: Media, width_px: int, height_px: 
     return scaled.filter("setparams", range="tv", **bt709).filter("setsar", 1)
 
 
-def _poster(video: ffmpeg.nodes.Stream, media: Media, poster: Path) -> object:
+def _poster(source: Path, media: Media, poster: Poster) -> list[object]:
+    """Both pictures; from an input of their own that begins there, if it is not the beginning."""
+    seek = {"ss": poster.time_s} if poster.time_s else {}
+    picture = ffmpeg.input(str(source), **seek, **SAFE_INPUT)[str(media.stream_index)]
+    copies = _scaled(picture, media, poster.target.width_px, poster.target.height_px).split()
+    tiny = copies[1].filter("scale", poster.tiny.width_px, poster.tiny.height_px).filter("format", "rgb24")
+    return [
+        _still(copies[0], poster.target.path),
+        ffmpeg.output(tiny, str(poster.tiny.path), **{"frames:v": 1, "f": "rawvideo"}),
+    ]
+
+
+def _sprite(video: ffmpeg.nodes.Stream, media: Media, sprite: Sprite) -> object:
+    """A still from the middle of every span; the last one stands in for what is missing at the end.
+
+    Every still makes the sheet anew, with it as the last: ffmpeg reports no progress before each
+    of its outputs has begun.
+    """
+    sheet = sprite.sheet
+    spaced = video.filter("fps", fps=1 / sheet.every_s, eof_action="pass")
+    spaced = spaced.filter("tpad", stop_mode="clone", stop=sheet.tiles)
+    stills = _scaled(spaced, media, sheet.tile_width_px, sheet.tile_height_px)
+    rows = -(-sheet.tiles // sheet.columns)
+    rest = sheet.tiles - 1
+    sheets = stills.filter(
+        "tile", layout=f"{sheet.columns}x{rows}", nb_frames=sheet.tiles, overlap=rest, init_padding=rest
+    )
+    return _still(sheets, sprite.target.path, frames=sheet.tiles)
+
+
+def _still(video: ffmpeg.nodes.Stream, path: Path, frames: int = 1) -> object:
     # JPEG is full-range BT.601 whatever the video was.
-    picture = _scaled(video, media, 720, 1280).filter("scale", out_range="pc", out_color_matrix="bt601")
+    picture = video.filter("scale", out_range="pc", out_color_matrix="bt601").filter("format", "yuvj420p")
     return ffmpeg.output(
-        picture, str(poster), **{"frames:v": 1, "update": 1, "q:v": 4, "c:v": "mjpeg"}, **PRIVATE
+        picture, str(path), **{"frames:v": frames, "update": 1, "q:v": 4, "c:v": "mjpeg"}, **PRIVATE
     )
 
 

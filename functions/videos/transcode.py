@@ -5,17 +5,17 @@ sees half a result, and an attempt that lost its race removes what it wrote.
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from videos import rules, steps, tools
+from videos import rules, steps, stills, tools
 from videos.errors import BadMedia, LostRace, Problem, Refused, ToolFailed, Unavailable, UnknownVideo
-from videos.model import Media, Output, State, Video
-from videos.probe import probe
+from videos.model import LADDER_PX, Media, Output, Sheet, State, Video
+from videos.probe import probe, with_loudness
 from videos.service import Service
-from videos.tools import GIB, Target
+from videos.tools import GIB, Poster, Sprite, Target
 
 PLAYABLE_TIMEOUT_S = 30.0  # 60 s of video take 0.2 s
 LADDER_TIMEOUT_S = 240.0  # 60 s of video take 40 s on two slow cores; less than the function has
@@ -24,7 +24,6 @@ PROGRESS_PLAYABLE = 5  # of 100: copying is that little of the work
 PROGRESS_STEP_S = 1.0  # a write a second at most
 HEARTBEAT_S = 15.0  # and one at least, so that nobody takes us for dead
 
-LADDER = {"720p": (720, 1280), "540p": (540, 960), "360p": (360, 640)}
 COPYABLE_PIXELS = ("yuv420p",)
 
 
@@ -103,28 +102,60 @@ def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
 
 
 def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
-    service, media, source, poster = attempt.service, attempt.media, folder / "source", folder / "poster.jpg"
-    if not attempt.video.playable and can_be_copied(media):
-        name = copy_name(media)
-        copy = Target(folder / f"{name}.mp4", media.width_px, media.height_px)
+    service, source = attempt.service, folder / "source"
+    poster = _poster(attempt, folder)
+    if not attempt.video.playable and can_be_copied(attempt.media):
+        media = attempt.media
+        copy = Target(folder / f"{copy_name(media)}.mp4", media.width_px, media.height_px)
         command = tools.playable_command(service.tools, source, media, copy.path, poster)
         tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
-        attempt.publish({name: (media.codec, copy), "poster": ("mjpeg", Target(poster, *LADDER["720p"]))})
-    missing = {
-        name: Target(folder / f"{name}.mp4", *size)
-        for name, size in LADDER.items()
+        attempt.publish(
+            [_rendition(copy, media.codec), _picture(poster.target)],
+            blurhash=stills.placeholder(poster.tiny.path),
+        )
+    attempt.measure_loudness(source)
+    media = attempt.media
+    missing = [
+        Target(folder / f"{name}.mp4", *size)
+        for name, size in LADDER_PX.items()
         if not attempt.video.output(name)
-    }
-    made = {name: ("h264", target) for name, target in missing.items()}
-    if not attempt.video.output("poster"):
-        made["poster"] = ("mjpeg", Target(poster, *LADDER["720p"]))
+    ]
+    sheet = stills.sheet(media.duration_s)
+    sprite = Sprite(Target(folder / "sprite.jpg", *stills.sheet_size_px(sheet)), sheet)
+    no_poster = attempt.video.output("poster") is None
     command = tools.ladder_command(
-        service.tools, source, media, list(missing.values()), poster if "poster" in made else None
+        service.tools, source, media, missing, sprite, poster if no_poster else None
     )
+    attempt.encodes_from = time.monotonic()
     tools.run(
         command, timeout_s=LADDER_TIMEOUT_S, memory_bytes=LADDER_MEMORY_BYTES, on_line=attempt.on_progress
     )
-    attempt.publish(made, State.COMPLETED)
+    made = [_rendition(target, "h264") for target in missing]
+    made.append(_picture(sprite.target, sheet=sheet))
+    facts = {}
+    if no_poster:
+        made.append(_picture(poster.target))
+        facts["blurhash"] = stills.placeholder(poster.tiny.path)
+    attempt.publish(made, State.COMPLETED, **facts)
+
+
+def _poster(attempt: "_Attempt", folder: Path) -> Poster:
+    """At the time that was asked for, or of the last picture, should that be earlier."""
+    media = attempt.media
+    last_s = (media.frame_count - 1) / media.frame_rate if media.frame_rate else 0.0
+    return Poster(
+        Target(folder / "poster.jpg", *stills.POSTER_PX),
+        Target(folder / "tiny.rgb", *stills.TINY_PX),
+        min(attempt.video.poster_time_s, max(0.0, last_s - 0.1)),
+    )
+
+
+def _rendition(written: Target, codec: str) -> "_Made":
+    return _Made(written, codec, "video/mp4")
+
+
+def _picture(target: Target, sheet: Sheet | None = None) -> "_Made":
+    return _Made(target, "mjpeg", "image/jpeg", sheet=sheet)
 
 
 def can_be_copied(media: Media) -> bool:
@@ -145,6 +176,16 @@ def copy_name(media: Media) -> str:
     return "720p" if media.upright else "720p-turned"
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A file to publish; the output is called as the file is."""
+
+    target: Target
+    codec: str
+    content_type: str
+    sheet: Sheet | None = None
+
+
 class _Attempt:
     """One run at one video: the record as we last wrote it. LostRace from any write ends it."""
 
@@ -156,6 +197,7 @@ class _Attempt:
         self.name = uuid4().hex[:12]
         self.folder = f"{video.outputs_prefix}{self.name}/"
         self.written_at = 0.0  # monotonic seconds
+        self.encodes_from = 0.0  # monotonic seconds
         self.last_words = ""  # of the tool that gave the file up; for the log
 
     def begin(self) -> None:
@@ -196,21 +238,29 @@ class _Attempt:
     def undecodable(self) -> tuple[Problem, ...]:
         return rules.check(replace(self.media, faults=("Its frames cannot be decoded.",)), self.service.spec)
 
-    def publish(self, made: Mapping[str, tuple[str, Target]], state: State = State.PROCESSING) -> None:
-        """Store what was made — name to codec and file — and let everybody see it."""
+    def measure_loudness(self, source: Path) -> None:
+        """Of the sound, if there is any; a fact for players, published with the next write."""
+        if self.media.audio and self.media.audio.loudness_lufs is None:
+            self.media = replace(
+                self.media, audio=with_loudness(self.media.audio, source, self.service.tools)
+            )
+
+    def publish(self, made: Sequence[_Made], state: State = State.PROCESSING, **facts: object) -> None:
+        """Store what was made, and let everybody see it."""
         outputs = {output.name: output for output in self.video.outputs}
-        for name, (codec, target) in made.items():
-            content_type = "image/jpeg" if codec == "mjpeg" else "video/mp4"
-            key = self.folder + target.path.name
-            stored = self.service.storage.save(target.path, key, content_type=content_type)
-            outputs[name] = Output(
-                name=name,
+        for file in made:
+            path = file.target.path
+            key = self.folder + path.name
+            stored = self.service.storage.save(path, key, content_type=file.content_type)
+            outputs[path.stem] = Output(
+                name=path.stem,
                 key=key,
-                content_type=content_type,
-                codec=codec,
-                width_px=target.width_px,
-                height_px=target.height_px,
+                content_type=file.content_type,
+                codec=file.codec,
+                width_px=file.target.width_px,
+                height_px=file.target.height_px,
                 size_bytes=stored.size_bytes,
+                sheet=file.sheet,
             )
         now = self.service.now()
         self._write(
@@ -220,18 +270,21 @@ class _Attempt:
             playable_at=self.video.playable_at or now,
             completed_at=now if state is State.COMPLETED else None,
             progress=PROGRESS_PLAYABLE,
+            **facts,
         )
 
     def on_progress(self, line: str) -> None:
         """One line of ffmpeg's ``-progress``: write it down, at most once a second."""
         name, _, value = line.partition("=")
-        if name != "out_time_us" or not value.isdecimal():
+        if name != "frame" or not value.isdecimal():  # out_time stays N/A until the sprite is there
             return
-        share = min(int(value) / 1e6 / self.media.duration_s, 1.0)
+        share = min(int(value) / self.media.frame_count, 1.0)
         progress = PROGRESS_PLAYABLE + int(share * (99 - PROGRESS_PLAYABLE))
-        silent_s = time.monotonic() - self.written_at
+        now = time.monotonic()
+        silent_s = now - self.written_at
         if silent_s >= HEARTBEAT_S or (silent_s >= PROGRESS_STEP_S and progress > self.video.progress):
-            self._write(progress=progress)
+            left_s = (now - self.encodes_from) * (1 - share) / share if share else None
+            self._write(progress=progress, time_left_s=left_s)
 
     def sweep(self) -> None:
         """Remove what no record points to: of every attempt once finished, of ours otherwise."""

@@ -60,13 +60,13 @@ def status(video: Video) -> dict[str, Any]:
         "playable": video.playable,
         "updated_at": video.updated_at.isoformat(),
         "retry_after_ms": RETRY_AFTER_MS.get(video.state),  # null: nothing will change any more
+        "time_left_ms": None if video.time_left_s is None else round(video.time_left_s * 1000),
         **ending(video),
     }
 
 
 def metadata(video: Video, base_url: str) -> dict[str, Any]:
     """The answer to GET /videos/{id}/metadata; what is not known yet is null."""
-    poster = video.output("poster")
     files = [output for output in video.outputs if output.content_type.startswith("video/")]
     return {
         "id": video.id,
@@ -81,7 +81,10 @@ def metadata(video: Video, base_url: str) -> dict[str, Any]:
         "specs": specs(video.media) if video.media else None,
         "storage_info": storage_info(video),
         "renditions": [_rendition(output, video, base_url) for output in files],
-        "poster": file_url(video, "poster.jpg", base_url) if poster else None,
+        "poster": _poster(video, base_url),
+        "poster_time": video.poster_time_s,
+        "blurhash": video.blurhash or None,
+        "sprite": file_url(video, "sprite.jpg", base_url) if video.output("sprite") else None,
         "warnings": list(video.warnings),
         "links": links(video, base_url),
         **ending(video),
@@ -115,6 +118,8 @@ def specs(media: Media) -> dict[str, Any]:
             "sample_rate": audio.sample_rate_hz,
             "bit_rate": audio.bit_rate,
             "duration": audio.duration_s,
+            "loudness_lufs": audio.loudness_lufs,
+            "true_peak_dbtp": audio.true_peak_dbtp,
         },
     }
 
@@ -160,6 +165,10 @@ def video_url(video: Video, base_url: str) -> str:
 
 def file_url(video: Video, name: str, base_url: str) -> str:
     return f"{base_url}/videos/{video.id}/{name}"
+
+
+def _poster(video: Video, base_url: str) -> str | None:
+    return file_url(video, "poster.jpg", base_url) if video.output("poster") else None
 
 
 def _time(at: datetime | None) -> str | None:
