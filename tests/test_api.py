@@ -465,6 +465,18 @@ def test_health_names_every_part(call):
     assert headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("5.1.9-0+deb12u1", 503), ("7.0.2", 503), ("7.1", 200), ("n8.1.2-7-gabc", 200)]
+)
+def test_health_with_an_ffmpeg_that_is_too_old_is_degraded(call, monkeypatch, tmp_path, version, status):
+    ffmpeg = tmp_path / "ffmpeg"
+    ffmpeg.write_text(f"#!/bin/sh\necho ffmpeg version {version} Copyright\n")
+    ffmpeg.chmod(0o755)
+    monkeypatch.setenv("FFMPEG", str(ffmpeg))
+
+    assert call("GET", "/health")[0] == status
+
+
 def test_health_without_ffmpeg_is_degraded(call, monkeypatch):
     monkeypatch.setenv("FFMPEG", "/no/such/ffmpeg")
 

@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "rules": {"advice", "errors", "model"},
     "boxes": set(),
     "tools": {"errors", "model"},
+    "movie": set(),
+    "fragments": {"boxes", "errors", "model", "movie"},
     "stills": {"model"},
     "probe": {"boxes", "errors", "model", "tools"},
     "form": {"errors"},
@@ -24,6 +26,7 @@ MAY_IMPORT = {
     "steps": {"advice", "errors", "model", "ports", "probe", "rules", "service"},
     "transcode": {
         "errors",
+        "fragments",
         "model",
         "probe",
         "rules",

@@ -71,7 +71,7 @@ def test_a_sprite_sheet_shows_the_middle_of_every_two_seconds(colours, tmp_path)
     sprite = Sprite(Target(tmp_path / "sprite.jpg", *stills.sheet_size_px(sheet)), sheet)
     media = probe(colours, TOOLS)
     tools.run(
-        tools.ladder_command(TOOLS, colours, media, [Target(tmp_path / "small.mp4", 90, 160)], sprite),
+        tools.ladder_command(TOOLS, colours, media, [Target(tmp_path / "small", 90, 160)], sprite),
         timeout_s=30,
     )
 

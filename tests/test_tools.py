@@ -12,6 +12,7 @@ import pytest
 from clips import BT709, ffmpeg, probe_lines, rewrap
 from videos import stills, tools, wiring
 from videos.errors import BadMedia, ToolFailed
+from videos.fragments import put_index_first
 from videos.model import Media
 from videos.probe import probe
 from videos.tools import GIB, MediaTools, Poster, Sprite, Target, run
@@ -31,14 +32,14 @@ def stills_in(folder: Path, media: Media) -> tuple[Poster, Sprite]:
 
 def every_command(source: Path, media: Media, folder: Path) -> dict[str, list[str]]:
     poster, sprite = stills_in(folder, media)
-    targets = [Target(folder / "540p.mp4", 540, 960), Target(folder / "360p.mp4", 360, 640)]
+    targets = [Target(folder / "540p", 540, 960), Target(folder / "360p", 360, 640)]
     return {
         "streams": tools.streams_command(TOOLS, source),
         "keyframes": tools.keyframes_command(TOOLS, source, 0),
         "loudness": tools.loudness_command(TOOLS, source, 1),
-        "playable": tools.playable_command(TOOLS, source, media, folder / "copy.mp4", poster),
+        "playable": tools.playable_command(TOOLS, source, media, folder / "copy", poster),
         "playable, with a poster of later on": tools.playable_command(
-            TOOLS, source, media, folder / "copy.mp4", replace(poster, time_s=0.5)
+            TOOLS, source, media, folder / "copy", replace(poster, time_s=0.5)
         ),
         "ladder": tools.ladder_command(TOOLS, source, media, targets, sprite, poster),
         "one rendition": tools.ladder_command(TOOLS, source, media, targets[:1], sprite),
@@ -52,17 +53,23 @@ def copied(source: Path, folder: Path) -> Path:
     """The copy that is playable first."""
     media = probe(source, TOOLS)
     poster, _ = stills_in(folder, media)
-    run(tools.playable_command(TOOLS, source, media, folder / "copy.mp4", poster), timeout_s=30)
-    return folder / "copy.mp4"
+    run(tools.playable_command(TOOLS, source, media, folder / "copy", poster), timeout_s=30)
+    return finished(folder / "copy")
 
 
 def encoded(source: Path, folder: Path, *sizes: tuple[int, int]) -> list[Path]:
     """A rendition of each size."""
     media = probe(source, TOOLS)
-    targets = [Target(folder / f"{width}x{height}.mp4", width, height) for width, height in sizes]
+    targets = [Target(folder / f"{width}x{height}", width, height) for width, height in sizes]
     _, sprite = stills_in(folder, media)
     run(tools.ladder_command(TOOLS, source, media, targets, sprite), timeout_s=30)
-    return [target.path for target in targets]
+    return [finished(target.path) for target in targets]
+
+
+def finished(written: Path) -> Path:
+    path = written.with_suffix(".mp4")
+    put_index_first(written, path)
+    return path
 
 
 def copied_and_encoded(source: Path, folder: Path) -> list[Path]:
@@ -325,6 +332,16 @@ def test_an_end_that_is_not_the_files_fault_may_be_tried_again(status, words):
 def test_any_other_end_is_the_files_fault_in_the_tools_last_words(status):
     with pytest.raises(BadMedia, match=r"^sh: two / three / four$"):
         run(shell(f"printf 'one\\ntwo\\nthree\\nfour\\n' >&2; exit {status}"), timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    "options", [("-movflags", "+nonsense"), ("-c:v", "nonsense"), ("-vf", "nonsense"), ("-nonsense", "1")]
+)
+def test_an_ffmpeg_that_cannot_do_what_we_ask_is_not_the_files_fault(clip, tmp_path, options):
+    command = [TOOLS.ffmpeg, "-v", "error", "-i", str(clip()), *options, str(tmp_path / "out.mp4")]
+
+    with pytest.raises(ToolFailed, match="cannot do this"):
+        run(command, timeout_s=10)
 
 
 def test_an_end_without_a_word_is_told_by_its_number():

@@ -1,5 +1,6 @@
 """How the service is: what it depends on, and how it is doing."""
 
+import re
 import resource
 import shutil
 import sys
@@ -12,6 +13,7 @@ from videos import tools
 from videos.errors import BadMedia, VideoError
 from videos.service import Service
 
+OLDEST_FFMPEG = (7, 1)  # writes fragments into a plain MP4: hybrid_fragmented
 DEGRADED_FREE_BYTES = 200 * 1024**2  # a transcode of the largest file needs a tenth of that
 
 
@@ -67,7 +69,13 @@ def _ffmpeg_version(ffmpeg: str) -> str:
         words = tools.run([ffmpeg, "-version"], timeout_s=5).split()
     except BadMedia as error:
         raise VideoError(str(error)) from None
-    return words[2]
+    version = words[2]
+    numbers = re.match(r"n?(\d+)\.(\d+)", version)  # a build from git has none
+    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST_FFMPEG:
+        raise VideoError(
+            f"ffmpeg {version} is too old: {'.'.join(map(str, OLDEST_FFMPEG))} or newer is needed."
+        )
+    return version
 
 
 def _peak_memory_bytes() -> int:

@@ -113,6 +113,20 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """Where HLS finds a rendition in its own file: an init section, then one segment after the other.
+
+    ``codecs`` is what a player must be able to decode, as in RFC 6381.
+    """
+
+    codecs: str
+    init_at: int  # byte offset
+    init_bytes: int
+    sizes_bytes: tuple[int, ...]
+    durations_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """How stills lie on a sprite sheet: row by row, one for every ``every_s`` of the video."""
 
@@ -134,6 +148,7 @@ class Output:
     width_px: int
     height_px: int
     size_bytes: int
+    segments: Segments | None = None  # of a rendition
     sheet: Sheet | None = None  # of the sprite
 
 

@@ -5,6 +5,7 @@ other files, whatever ``-protocol_whitelist`` says.
 """
 
 import contextlib
+import re
 import resource
 import subprocess
 import tempfile
@@ -33,6 +34,12 @@ PRIVATE = {
 }
 # Cameras hide place and time in these NAL units, x264 its settings: SEI messages.
 NO_SEI = {"h264": "filter_units=remove_types=6", "hevc": "filter_units=remove_types=39-40"}
+# Fragments for HLS inside a plain MP4, cut at keyframes; fragments.put_index_first does the rest.
+FRAGMENTED = {
+    "f": "mp4",
+    "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
+    "min_frag_duration": 1_500_000,  # in µs as decoded, where keyframes come some frames early: two seconds
+}
 BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "color_range": "tv"}
 
 
@@ -121,19 +128,24 @@ def loudness_command(tools: MediaTools, source: Path, stream_index: int) -> list
 def playable_command(
     tools: MediaTools, source: Path, media: Media, target: Path, poster: Poster
 ) -> list[str]:
-    """The ffmpeg argv that copies the picture as it is into a faststart MP4, and takes a poster.
+    """The ffmpeg argv that copies the picture as it is into an MP4 with fragments, and takes a poster.
 
     A turned or non-square source stays so in the copy: players turn and stretch it.
     """
     stream = ffmpeg.input(str(source), **SAFE_INPUT)
-    video = stream[str(media.stream_index)]
     copy = {
         "c:v": "copy",
         "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
         "bsf:v": NO_SEI[media.codec],
     }
     copied = ffmpeg.output(
-        video, *_sound(stream, media), str(target), **copy, **_audio(media), **PRIVATE, movflags="+faststart"
+        stream[str(media.stream_index)],
+        *_sound(stream, media),
+        str(target),
+        **copy,
+        **_audio(media),
+        **PRIVATE,
+        **FRAGMENTED,
     )
     return _compile(tools, [copied, *_poster(source, media, poster)])
 
@@ -168,10 +180,11 @@ def ladder_command(
                 "g": 99999,  # and nowhere else
             },
             **_bit_rate_cap(media, target),
-            **{"bsf:v": NO_SEI["h264"], "fps_mode": "passthrough", "movflags": "+faststart"},
+            **{"bsf:v": NO_SEI["h264"], "fps_mode": "passthrough"},
             **BT709,
             **_audio(media),
             **PRIVATE,
+            **FRAGMENTED,
         )
         for index, target in enumerate(targets)
     ]
@@ -292,6 +305,10 @@ def _libmagic() -> ModuleType:
 _INSTALL = ("In Lambda, attach MediaToolsLayer.", "At home, run `make install`.")
 # What ffmpeg exits with when the file is not at fault: 256 - ENOSPC, 256 - ENOMEM, or stopped by a signal.
 _OUR_FAULT = {228: "the disk is full", 244: "out of memory", 255: "it was told to stop"}
+# What it says of itself when it is too old, or built without what we need.
+_WRONG_BUILD = re.compile(
+    "Undefined constant|Option not found|Unknown encoder|No such filter|Bitstream filter not found"
+)
 
 
 def run(
@@ -340,15 +357,18 @@ def run(
             process.kill()
             process.wait()
         errors.seek(0)
-        last_words = errors.read()[-2000:].decode(errors="replace").strip().splitlines()[-3:]
+        complaints = errors.read()[-4000:].decode(errors="replace").strip()
+    last_words = " / ".join(complaints.splitlines()[-3:]) or f"exit status {status}"
     if out_of_time.is_set():
         raise ToolFailed(f"{name} did not finish in {timeout_s:g} s.")
     if status < 0:
         raise ToolFailed(f"{name} was killed by signal {-status}.")
     if status in _OUR_FAULT:
         raise ToolFailed(f"{name}: {_OUR_FAULT[status]}.")
+    if status > 0 and (lack := _WRONG_BUILD.search(complaints)):
+        raise ToolFailed(f"{name} cannot do this ({lack[0]}): {last_words}", suggestions=_INSTALL)
     if status > 0:
-        raise BadMedia(f"{name}: {' / '.join(last_words) or f'exit status {status}'}")
+        raise BadMedia(f"{name}: {last_words}")
     return printed
 
 

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from videos import rules, steps, stills, tools
 from videos.errors import BadMedia, LostRace, Problem, Refused, ToolFailed, Unavailable, UnknownVideo
-from videos.model import LADDER_PX, Media, Output, Sheet, State, Video
+from videos.fragments import put_index_first
+from videos.model import LADDER_PX, Media, Output, Segments, Sheet, State, Video
 from videos.probe import probe, with_loudness
 from videos.service import Service
 from videos.tools import GIB, Poster, Sprite, Target
@@ -106,7 +107,7 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
     poster = _poster(attempt, folder)
     if not attempt.video.playable and can_be_copied(attempt.media):
         media = attempt.media
-        copy = Target(folder / f"{copy_name(media)}.mp4", media.width_px, media.height_px)
+        copy = Target(folder / copy_name(media), media.width_px, media.height_px)
         command = tools.playable_command(service.tools, source, media, copy.path, poster)
         tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
         attempt.publish(
@@ -116,9 +117,7 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
     attempt.measure_loudness(source)
     media = attempt.media
     missing = [
-        Target(folder / f"{name}.mp4", *size)
-        for name, size in LADDER_PX.items()
-        if not attempt.video.output(name)
+        Target(folder / name, *size) for name, size in LADDER_PX.items() if not attempt.video.output(name)
     ]
     sheet = stills.sheet(media.duration_s)
     sprite = Sprite(Target(folder / "sprite.jpg", *stills.sheet_size_px(sheet)), sheet)
@@ -151,7 +150,9 @@ def _poster(attempt: "_Attempt", folder: Path) -> Poster:
 
 
 def _rendition(written: Target, codec: str) -> "_Made":
-    return _Made(written, codec, "video/mp4")
+    path = written.path.with_suffix(".mp4")
+    segments = put_index_first(written.path, path)
+    return _Made(replace(written, path=path), codec, "video/mp4", segments=segments)
 
 
 def _picture(target: Target, sheet: Sheet | None = None) -> "_Made":
@@ -183,6 +184,7 @@ class _Made:
     target: Target
     codec: str
     content_type: str
+    segments: Segments | None = None
     sheet: Sheet | None = None
 
 
@@ -260,6 +262,7 @@ class _Attempt:
                 width_px=file.target.width_px,
                 height_px=file.target.height_px,
                 size_bytes=stored.size_bytes,
+                segments=file.segments,
                 sheet=file.sheet,
             )
         now = self.service.now()

@@ -180,6 +180,7 @@ def _rendition(output: Output, video: Video, base_url: str) -> dict[str, Any]:
     return {
         "name": output.name,
         "codec": output.codec,
+        "codecs": output.segments.codecs if output.segments else None,
         "width": output.width_px,
         "height": output.height_px,
         "size_bytes": output.size_bytes,
