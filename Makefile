@@ -29,8 +29,8 @@ run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 check-files: $(READY)  ## say whether files would be accepted, and why not: make check-files FILES="a.mp4 b.mov"
 	@PYTHONPATH=functions $(BIN)/python -m videos.check $(FILES)
 
-test: $(READY)  ## run the tests: no AWS, no Docker, under two minutes
-	$(BIN)/pytest -n auto
+test: $(READY)  ## run the tests but the longest: no AWS, no Docker, under two minutes
+	$(BIN)/pytest -n auto -m "not thorough"
 
 check: $(READY)  ## what CI runs: format, lint, types, template, tests
 	$(BIN)/ruff format --check

@@ -1,4 +1,7 @@
-"""GET /videos/{id}/…: where a video is on its way, what we know of it, and its files. DELETE /videos/{id}."""
+"""GET /videos/{id}/…: where a video is on its way, what we know of it, and its files. DELETE /videos/{id}.
+
+Files are answered with a short-lived signed URL; playlists as they are, with such URLs in them.
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos import steps, views
+from videos import playlists, steps, views
 from videos.api import base_url, logged, logger, make_api, no_such_route
 from videos.errors import NotPlayable, UnknownRoute, VideoError
 from videos.model import Output, Video
@@ -18,10 +21,15 @@ app = make_api(http_settings().allowed_origins)
 BEST_FIRST = ("720p", "720p-turned", "720p-hevc")
 FILES = {
     "video.mp4": BEST_FIRST,
+    "master.m3u8": playlists.LADDER,
     "poster.jpg": ("poster",),
     "sprite.jpg": ("sprite",),
+    "sprite.vtt": ("sprite",),
     **{f"{name}.mp4": (name,) for name in (*BEST_FIRST, "540p", "360p")},
+    **{f"{name}.m3u8": (name,) for name in playlists.LADDER},
 }
+HLS = "application/vnd.apple.mpegurl"
+PRIVATE = {"Cache-Control": "no-store"}  # there are signed URLs in it
 
 
 @app.get("/videos/<video_id>/status")
@@ -41,15 +49,21 @@ def read_metadata(video_id: str) -> dict[str, Any]:
 
 @app.get("/videos/<video_id>/<file>")
 def read_file(video_id: str, file: str) -> Response[Any]:
-    """Send the client to a short-lived signed URL of the file."""
+    """Send the client to a short-lived signed URL of the file, or answer a playlist."""
     if file not in FILES:
         raise no_such_route()
     video = _video(video_id)
     output = next(filter(None, map(video.output, FILES[file])), None)
     if output is None:
         raise _not_there(video, file)
-    headers: dict[str, str | list[str]] = {"Location": _signed_url(output), "Cache-Control": "no-store"}
-    return Response(HTTPStatus.FOUND, headers=headers, body="")
+    if file == "master.m3u8":
+        return _text(HLS, playlists.master(video))
+    url = _signed_url(output)
+    if file.endswith(".m3u8") and output.segments:
+        return _text(HLS, playlists.media(output.segments, url))
+    if file.endswith(".vtt") and output.sheet and video.media:
+        return _text("text/vtt", playlists.previews(output.sheet, video.media.duration_s, url))
+    return Response(HTTPStatus.FOUND, headers={"Location": url, **PRIVATE}, body="")
 
 
 @app.delete("/videos/<video_id>")
@@ -61,6 +75,10 @@ def delete_video(video_id: str) -> Response[Any]:
 
 def _video(video_id: str) -> Video:
     return service().videos.get(steps.known_id(video_id))
+
+
+def _text(content_type: str, text: str) -> Response[Any]:
+    return Response(HTTPStatus.OK, content_type, text, headers={**PRIVATE})
 
 
 def _signed_url(output: Output) -> str:

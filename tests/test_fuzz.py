@@ -21,6 +21,8 @@ from videos.rules import check
 from videos.service import Service
 from videos.transcode import transcode
 
+pytestmark = pytest.mark.thorough
+
 COUNT = int(os.environ.get("FUZZ_COUNT", "50"))
 BATCHES = 8  # so that processes can share them
 EVERY_NTH = 6  # accepted file is transcoded as well

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from videos import playlists
 from videos.errors import Refused
 from videos.model import Media, Output, State, Video
 from videos.ports import Ticket
@@ -81,10 +82,12 @@ def metadata(video: Video, base_url: str) -> dict[str, Any]:
         "specs": specs(video.media) if video.media else None,
         "storage_info": storage_info(video),
         "renditions": [_rendition(output, video, base_url) for output in files],
+        "hls": file_url(video, "master.m3u8", base_url) if playlists.variants(video) else None,
         "poster": _poster(video, base_url),
         "poster_time": video.poster_time_s,
         "blurhash": video.blurhash or None,
         "sprite": file_url(video, "sprite.jpg", base_url) if video.output("sprite") else None,
+        "sprite_vtt": file_url(video, "sprite.vtt", base_url) if video.output("sprite") else None,
         "warnings": list(video.warnings),
         "links": links(video, base_url),
         **ending(video),
