@@ -172,9 +172,6 @@ def test_no_rendition_tells_how_it_or_its_source_was_encoded(clip, tmp_path):
     assert not [path.name for path in outputs if b"x264 - core" in path.read_bytes()]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="filter_units does not look into hvcC, where x265 puts its SEI message"
-)
 def test_what_hevc_carries_in_its_header_stays_behind(clip, tmp_path):
     assert b"x265 (build" in clip(**HEVC).read_bytes()
 

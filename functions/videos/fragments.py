@@ -46,6 +46,8 @@ from videos.movie import (
 
 # Boxes that hold boxes, and how many bytes come before those.
 HOLDERS = CONTAINERS | {b"edts": 0, b"avc1": 78, b"hvc1": 78}
+COMPRESSOR_NAME = slice(42, 74)  # of a video sample entry
+HEVC_SEI = (39, 40)  # NAL unit types of messages, in which encoders and cameras tell of themselves
 NEAR_S = 0.001  # sound that begins so little before a cut goes behind it, lest rounding decide
 
 Tables = Mapping[bytes, bytes]
@@ -124,11 +126,28 @@ def _chunk_tables(starts: Sequence[int], fragments: Sequence[_Fragment], track: 
 
 
 def _changed(kind: bytes, body: bytes, tables: Tables) -> bytes:
-    """A box with these ``tables`` for its own."""
+    """A box with these ``tables`` for its own, and without what tells of encoders and cameras."""
+    if kind in (b"avc1", b"hvc1"):
+        body = body[: COMPRESSOR_NAME.start] + bytes(32) + body[COMPRESSOR_NAME.stop :]
     if kind in HOLDERS:
         head = HOLDERS[kind]
         return box(kind, body[:head], *(_changed(*inner, tables) for inner in boxes(body, head)))
+    if kind == b"hvcC":
+        body = _without_sei(body)
     return box(kind, tables.get(kind, body))
+
+
+def _without_sei(configuration: bytes) -> bytes:
+    """An HEVC decoder configuration with its parameter sets only (ISO/IEC 14496-15, 8.3.3.1)."""
+    kept, at = [], 23
+    for _ in range(configuration[22]):
+        start, units = at, int.from_bytes(configuration[at + 1 : at + 3])
+        at += 3
+        for _ in range(units):
+            at += 2 + int.from_bytes(configuration[at : at + 2])
+        if configuration[start] & 0x3F not in HEVC_SEI:
+            kept.append(configuration[start:at])
+    return configuration[:22] + bytes([len(kept)]) + b"".join(kept)
 
 
 def _cuts_s(fragments: Sequence[bytes], picture: Track) -> list[float]:

@@ -32,8 +32,8 @@ PRIVATE = {
     "dn": None,
     "sn": None,
 }
-# Cameras hide place and time in these NAL units, x264 its settings: SEI messages.
-NO_SEI = {"h264": "filter_units=remove_types=6", "hevc": "filter_units=remove_types=39-40"}
+# Slices and their parameters. In other NAL units cameras hide place and time, and x264 its settings.
+PICTURE_ONLY = {"h264": "filter_units=pass_types=1-5|7|8", "hevc": "filter_units=pass_types=0-9|16-21|32-34"}
 # Fragments for HLS inside a plain MP4, cut at keyframes; fragments.put_index_first does the rest.
 FRAGMENTED = {
     "f": "mp4",
@@ -136,7 +136,7 @@ def playable_command(
     copy = {
         "c:v": "copy",
         "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
-        "bsf:v": NO_SEI[media.codec],
+        "bsf:v": PICTURE_ONLY[media.codec],
     }
     copied = ffmpeg.output(
         stream[str(media.stream_index)],
@@ -180,7 +180,7 @@ def ladder_command(
                 "g": 99999,  # and nowhere else
             },
             **_bit_rate_cap(media, target),
-            **{"bsf:v": NO_SEI["h264"], "fps_mode": "passthrough"},
+            **{"bsf:v": PICTURE_ONLY["h264"], "fps_mode": "passthrough"},
             **BT709,
             **_audio(media),
             **PRIVATE,
@@ -244,6 +244,7 @@ def _sprite(video: ffmpeg.nodes.Stream, media: Media, sprite: Sprite) -> object:
 def _still(video: ffmpeg.nodes.Stream, path: Path, frames: int = 1) -> object:
     # JPEG is full-range BT.601 whatever the video was.
     picture = video.filter("scale", out_range="pc", out_color_matrix="bt601").filter("format", "yuvj420p")
+    picture = picture.filter("sidedata", mode="delete")  # a colour profile of the source
     return ffmpeg.output(
         picture, str(path), **{"frames:v": frames, "update": 1, "q:v": 4, "c:v": "mjpeg"}, **PRIVATE
     )
