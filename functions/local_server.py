@@ -26,14 +26,14 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from local_aws.bucket import Bucket
+from local_aws.cors import Cors
 from local_aws.gateway import ROUTES, Gateway, refuse, refuse_route
 from local_aws.workers import GRACE_S, Workers
-from videos import api, wiring
+from videos import wiring
 from videos.errors import VideoError
 from videos.local import FolderStorage, SqliteJobs
 
@@ -132,14 +132,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         yield
         await run_in_threadpool(workers.stop)
 
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=wiring.http_settings().allowed_origins,
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=api.EXPOSED_HEADERS,
-        max_age=86400,
-    )
+    cors = Middleware(Cors, allowed_origins=wiring.http_settings().allowed_origins)
     return Starlette(
         routes=[*Gateway(workers.ring).routes(), *Bucket(storage, workers.notify).routes()],
         middleware=[cors],

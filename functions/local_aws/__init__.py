@@ -3,5 +3,6 @@
 events    the events, as AWS makes them, and what Lambda does with one
 gateway   API Gateway
 bucket    S3, as far as upload tickets and playback links need it
+cors      which web pages may read the answers of both
 workers   S3 notifications, SQS and EventBridge: they call handlers when it is time
 """
