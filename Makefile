@@ -14,6 +14,7 @@ READY := .venv/.ready
 # sam, samlocal and an emulator have a Python 3.13 of their own, which `sam build` finds on PATH.
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
+PLAYER_READY := tests/playback/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
 WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
 
@@ -38,6 +39,13 @@ check: $(READY)  ## what CI runs: format, lint, types, template, tests
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest -n auto
+
+test-playback: $(READY) $(PLAYER_READY)  ## play what is made of clips in Chromium, with hls.js; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_playback.py --playback
+
+$(PLAYER_READY): tests/playback/package-lock.json
+	npm ci --prefix tests/playback
+	@touch $@
 
 fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
@@ -94,8 +102,9 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
+	npm install --prefix tests/playback --package-lock-only hls.js@latest
 
 clean:  ## remove what was built; .data stays
-	rm -rf .venv .venv-aws .venv-emulator .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-emulator tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files fuzz test check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files fuzz test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -101,6 +101,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     where = "run on a deployed stack in an emulator of AWS, and with 'auth' enforce its policies"
     parser.addoption("--emulator", nargs="?", const="open", choices=["open", "auth"], help=where)
     parser.addoption("--sam-local", action="store_true", help="run the functions in sam local; needs Docker")
+    parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -119,6 +120,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "here_only": config.getoption("emulator") and "about the local server alone",
         "signatures": config.getoption("emulator") == "open" and "signatures count with --emulator=auth",
         "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
+        "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
     }
     for item in items:
         for marker, reason in skipped.items():
