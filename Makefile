@@ -5,6 +5,10 @@ DATA ?= .data
 VIDEO ?=
 FILES ?=
 FUZZ_COUNT ?= 6000
+BENCH_CLIP ?=
+BENCH_ROUNDS ?= 5
+BENCH_CONCURRENT_ROUNDS ?= $(BENCH_ROUNDS)
+BENCH_JSON ?=
 
 PROCESSOR ?= x86_64
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
@@ -49,6 +53,11 @@ $(PLAYER_READY): tests/playback/package-lock.json
 
 fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
+
+bench: $(READY)  ## measure beside plain ffmpeg, against the budgets: make bench BENCH_CLIP=clip.mp4 BENCH_ROUNDS=5
+	@PYTHONPATH=functions $(BIN)/python tests/bench.py --rounds $(BENCH_ROUNDS) \
+		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) \
+		$(if $(BENCH_JSON),--json "$(BENCH_JSON)") $(if $(BENCH_CLIP),"$(BENCH_CLIP)")
 
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format
@@ -107,4 +116,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files fuzz test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files fuzz bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
