@@ -34,6 +34,9 @@ run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 check-files: $(READY)  ## say whether files would be accepted, and why not: make check-files FILES="a.mp4 b.mov"
 	@PYTHONPATH=functions $(BIN)/python -m videos.check $(FILES)
 
+redrive: $(READY)  ## list what failed for good, with the reason, and send it back to work: make redrive DATA=.data
+	@STORAGE_MODE=$${STORAGE_MODE:-local} LOCAL_FOLDER="$(DATA)" PYTHONPATH=functions $(BIN)/python -m videos.redrive
+
 test: $(READY)  ## run the tests but the longest: no AWS, no Docker, under two minutes
 	$(BIN)/pytest -n auto -m "not thorough"
 
@@ -116,4 +119,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files fuzz bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -31,9 +31,13 @@ def _transcode_one(record: dict[str, Any]) -> bool:
     except (KeyError, TypeError, ValueError):
         logger.exception("no job of ours", body=record.get("body"))  # it ends among the dead letters
         return False
-    last_try = job.receives >= service().most_attempts
     try:
-        video = transcode(job.video_id, service(), last_try=last_try)
+        video = transcode(
+            job.video_id,
+            service(),
+            first_try=job.receives == 1,
+            last_try=job.receives >= service().most_attempts,
+        )
     except UnknownVideo:
         logger.info("nothing to transcode", video_id=job.video_id)
     except Exception:

@@ -38,13 +38,11 @@ class Server:
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                last_words = self.log.read_text(errors="replace")[-2000:]
-                raise subprocess.SubprocessError(f"the service did not start:\n{last_words}")
-            time.sleep(0.05)
+        try:
+            self._await_answer()
+        except BaseException:  # Ctrl-C, too, leaves nothing behind
+            self.kill()
+            raise
         return self
 
     def stop(self) -> int:
@@ -56,6 +54,22 @@ class Server:
         """As a power cut would."""
         self.process.kill()
         self.process.wait()
+
+    def children(self, name: str) -> list[int]:
+        """Ids of the processes it has started whose program is called so."""
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,comm="], check=True, capture_output=True, text=True
+        )
+        rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+        return [int(pid) for pid, parent, comm in rows if int(parent) == self.process.pid and name in comm]
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                last_words = self.log.read_text(errors="replace")[-2000:]
+                raise subprocess.SubprocessError(f"the service did not start:\n{last_words}")
+            time.sleep(0.05)
 
     def _answers(self) -> bool:
         try:

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "local": {"errors", "model", "ports"},
     "aws": {"errors", "model", "ports"},
     "check": {"errors", "probe", "rules", "views", "wiring"},
-    "wiring": {"aws", "local", "rules", "service", "tools"},
+    "redrive": {"errors", "model", "service", "steps", "wiring"},
+    "wiring": {"aws", "local", "model", "rules", "service", "tools"},
     "api": {"errors"},
 }
 

@@ -205,7 +205,7 @@ def test_only_videos_that_came_to_nothing_expire_after_30_days(moto_rig, fake_aw
 def test_a_failed_video_brought_back_to_work_expires_no_more(moto_rig, fake_aws):
     failed = moto_rig.videos.add(a_video(state=State.FAILED))
 
-    moto_rig.videos.update(failed.to(State.PROCESSING, at=NOON, recover_at=NOON))
+    moto_rig.videos.update(failed.to(State.QUEUED, at=NOON, recover_at=NOON))
 
     assert "expires_at" not in table_item(moto_rig, fake_aws, "v1")
 

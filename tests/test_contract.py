@@ -701,6 +701,30 @@ def test_a_job_brought_back_has_all_its_deliveries_again(rig):
     assert jobs.receive().receives == 1
 
 
+def test_a_job_can_be_put_straight_among_the_dead(rig):
+    rig.jobs.bury("video-1")
+
+    assert rig.jobs.receive() is None
+    assert rig.jobs.dead() == ["video-1"]
+
+
+def test_who_sends_the_dead_back_sees_each_of_them_first(rig):
+    rig.jobs.bury("video-1")
+    seen = []
+
+    assert rig.jobs.redrive(lambda video_id: seen.append((video_id, rig.jobs.receive()))) == 1
+    assert seen == [("video-1", None)]
+    assert rig.jobs.receive().video_id == "video-1"
+
+
+def test_a_letter_that_could_not_be_prepared_stays_where_it_is(rig):
+    rig.jobs.bury("video-1")
+
+    with pytest.raises(KeyError):
+        rig.jobs.redrive({}.__getitem__)
+    assert rig.jobs.stats().dead == 1
+
+
 def test_with_none_dead_none_come_back(rig):
     assert rig.jobs.redrive() == 0
 

@@ -1,5 +1,7 @@
 """The journey of a clip through the public HTTP interface of a running service."""
 
+import os
+import signal
 import subprocess
 
 import httpx
@@ -261,6 +263,25 @@ def test_a_server_killed_in_the_middle_of_a_transcode_finishes_the_video_later(t
         status = app.follow(ticket["id"])
 
     assert (status["state"], status["progress"]) == ("completed", 100)
+
+
+@here_only
+def test_an_ffmpeg_that_is_killed_is_run_again(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", seconds=12)
+    with Server(tmp_path / "data") as server:
+        app = App(server.url)
+        ticket = app.upload(clip)
+        seen = []
+        app.follow(
+            ticket["id"], until=lambda status: status["state"] == "processing" and status["progress"] > 5
+        )
+        for pid in server.children("ffmpeg"):
+            os.kill(pid, signal.SIGKILL)
+        status = app.follow(ticket["id"], on_status=lambda status: seen.append(status["progress"]))
+
+    assert status["state"] == "completed"
+    assert seen == sorted(seen)
+    assert "killed by signal 9" in server.log.read_text()
 
 
 @here_only

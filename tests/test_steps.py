@@ -1,5 +1,6 @@
 """What happens to a video, step by step, on every set of adapters."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,8 +125,6 @@ def test_nothing_to_check_is_said(service):
 
 
 def test_a_check_without_ffprobe_can_be_tried_again(service, clip):
-    from dataclasses import replace
-
     video = uploaded(service, clip())
     with pytest.raises(ToolFailed, match="cannot be started"):
         steps.check_upload(video.id, replace(service, tools=MediaTools(ffprobe="no-such-ffprobe")))
@@ -230,8 +229,6 @@ def test_a_video_whose_job_was_lost_gets_another(service, clip, clock):
 
 
 def test_a_video_that_was_tried_too_often_has_failed(service, clip, clock):
-    from dataclasses import replace
-
     video = checked(service, clip())
     now = clock()
     service.videos.update(
@@ -270,6 +267,63 @@ def test_a_fault_of_ours_with_one_video_does_not_hold_up_the_others(service, clo
     assert outcomes[second.id] == "expired"
 
 
+def test_an_event_whose_write_is_taken_twice_still_removes_a_refused_file(service, clip, monkeypatch):
+    video = uploaded(service, clip(size="640x480"))
+    update = service.videos.update
+    monkeypatch.setattr(service.videos, "update", lambda *write: [update(*write), update(*write)])
+
+    assert steps.check_upload(video.id, service).state is State.REJECTED
+    assert not stored_keys(service, video)
+
+
+def test_videos_that_cannot_be_helped_do_not_fill_the_page(service, clock, monkeypatch):
+    lost = [ticketed(service) for _ in range(3)]
+    monkeypatch.setattr(service.storage, "stat", lambda key: {}[key])
+    clock.advance(hours=2)
+    steps.recover_videos(service, limit=3)
+    monkeypatch.undo()
+    unused = ticketed(service)
+    service.videos.update(unused.postponed(clock() - service.look_again))
+
+    assert unused.id in dict(steps.recover_videos(service, limit=3))
+    assert all(video.id not in dict(steps.recover_videos(service, limit=3)) for video in lost)
+
+
+def test_however_many_linger_they_are_taken_page_by_page(service, clock):
+    unused = {ticketed(service).id for _ in range(7)}
+
+    clock.advance(hours=2)
+
+    assert dict(steps.recover_videos(service, limit=2)) == dict.fromkeys(unused, "expired")
+
+
+def test_a_video_whose_workers_are_all_dead_fails_in_the_end_with_a_dead_letter(service, clip, clock):
+    video = checked(service, clip())
+
+    for _ in range(service.most_rounds + 1):
+        clock.advance(minutes=31)
+        steps.recover_videos(service)
+
+    assert service.videos.get(video.id).state is State.FAILED
+    assert service.jobs.dead() == [video.id]
+
+
+def test_an_upload_that_can_never_be_checked_fails_in_the_end_and_can_be_sent_back(service, clip, clock):
+    without_ffprobe = replace(service, tools=MediaTools(ffprobe="no-such-ffprobe"))
+    video = uploaded(service, clip())
+    clock.advance(hours=2)
+
+    for _ in range(service.most_rounds):
+        steps.recover_videos(without_ffprobe)
+        clock.advance(minutes=3)
+
+    assert "no-such-ffprobe cannot be started" in service.videos.get(video.id).failure
+    assert service.jobs.dead() == [video.id]
+    steps.redrive(service)
+    assert service.videos.get(video.id).state is State.AWAITING_UPLOAD
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
 def test_a_finished_video_is_left_alone(service, clip, clock):
     transcode(checked(service, clip()).id, service)
 
@@ -279,8 +333,6 @@ def test_a_finished_video_is_left_alone(service, clip, clock):
 
 
 def test_a_video_that_cannot_be_helped_does_not_hold_up_the_others(service, clip, clock):
-    from dataclasses import replace
-
     without_ffprobe = replace(service, tools=MediaTools(ffprobe="no-such-ffprobe"))
     uploaded(service, clip())
     unused = ticketed(service)

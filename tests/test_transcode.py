@@ -213,11 +213,19 @@ def test_a_video_deleted_meanwhile_leaves_nothing(service, clip, monkeypatch):
     assert not stored_keys(service, video)
 
 
-def test_a_job_that_overtakes_the_check_comes_back(service, clip):
+def test_a_job_that_overtakes_the_check_does_both(service, clip):
     video = uploaded(service, clip())
 
-    assert transcode(video.id, service).state is State.AWAITING_UPLOAD
-    assert service.jobs.stats().waiting == 1
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
+def test_a_job_that_comes_just_before_the_check_has_written_its_end_is_not_lost(service, clip, monkeypatch):
+    before = uploaded(service, clip())
+    steps.check_upload(before.id, service)
+    get, answers = service.videos.get, iter([before])
+    monkeypatch.setattr(service.videos, "get", lambda video_id: next(answers, None) or get(video_id))
+
+    assert transcode(before.id, service).state is State.COMPLETED
 
 
 def test_an_upload_replaced_by_a_bad_one_after_its_check_is_rejected(service, clip):
@@ -234,19 +242,112 @@ def test_the_last_try_that_fails_says_so_and_keeps_the_upload(service, clip):
     video = checked(service, clip())
     without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
 
-    with pytest.raises(ToolFailed):
-        transcode(video.id, without_ffmpeg, last_try=True)
+    failed = transcode(video.id, without_ffmpeg, last_try=True)
 
-    failed = service.videos.get(video.id)
     assert failed.state is State.FAILED
     assert "no-such-ffmpeg cannot be started" in failed.failure
     assert stored_keys(service, failed) == {video.source_key}
 
 
-def test_a_failed_video_whose_job_is_sent_back_completes(service, clip):
+def failed(service, clip):
+    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
+    return transcode(checked(service, clip()).id, without_ffmpeg, last_try=True)
+
+
+def test_a_spare_job_brings_no_failed_video_back(service, clip):
+    video = failed(service, clip)
+
+    assert transcode(video.id, service) == video
+
+
+def test_a_failed_video_that_an_operator_sends_back_completes(service, clip):
+    video = failed(service, clip)
+    assert service.jobs.dead() == [video.id]
+
+    assert steps.redrive(service) == 1
+
+    assert service.jobs.dead() == []
+    back = service.videos.get(video.id)
+    assert (back.state, back.attempts, back.failure) == (State.QUEUED, 0, "")
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
+def test_a_new_job_leaves_an_attempt_alone_that_has_just_written(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+
+    assert transcode(working.id, service, first_try=True) == working
+    assert service.jobs.stats().waiting == 2  # its own, and one that looks again
+
+
+def test_a_new_job_takes_over_from_an_attempt_that_has_gone_silent(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+
+    clock.advance(seconds=61)
+
+    assert transcode(working.id, service, first_try=True).state is State.COMPLETED
+
+
+def test_a_clock_that_is_far_off_holds_no_video(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+
+    clock.advance(hours=-1)
+
+    assert transcode(working.id, service, first_try=True).state is State.COMPLETED
+
+
+def test_a_job_that_comes_again_takes_over_at_once(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+
+    assert transcode(working.id, service).state is State.COMPLETED
+
+
+def begun(service, video, clock):
+    recover_at = clock() + service.look_again
+    return service.videos.update(video.to(State.PROCESSING, at=clock(), recover_at=recover_at, attempt="a1"))
+
+
+def test_an_ffmpeg_that_hangs_is_ended_and_the_next_delivery_completes(service, clip, monkeypatch):
     video = checked(service, clip())
-    with pytest.raises(ToolFailed):
-        transcode(video.id, replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg")), last_try=True)
+    hanging = service.workspace / "ffmpeg-that-hangs"
+    hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr("videos.transcode.PLAYABLE_TIMEOUT_S", 0.3)
+
+    with pytest.raises(ToolFailed, match=r"did not finish in 0\.3 s"):
+        transcode(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(hanging))))
+    monkeypatch.undo()
+
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
+def test_a_disk_that_is_full_refuses_no_video(service, clip):
+    video = checked(service, clip())
+    full = service.workspace / "ffmpeg-without-space"
+    full.write_text("#!/bin/sh\nexit 228\n")
+    full.chmod(0o755)
+
+    with pytest.raises(ToolFailed, match="the disk is full"):
+        transcode(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(full))))
+
+    assert transcode(video.id, service).state is State.COMPLETED
+
+
+def test_a_video_that_was_begun_often_enough_is_not_begun_again(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+    tired = service.videos.update(replace(working, attempts=5))
+
+    assert transcode(tired.id, service) == tired
+
+
+def test_a_write_whose_answer_was_lost_and_that_was_sent_again_is_still_ours(service, clip, monkeypatch):
+    video = checked(service, clip())
+    update = service.videos.update
+
+    def sent_twice(*write):
+        update(*write)
+        return update(*write)
+
+    monkeypatch.setattr(service.videos, "update", sent_twice)
 
     assert transcode(video.id, service).state is State.COMPLETED
 
@@ -417,3 +518,41 @@ def test_an_upload_that_is_gone_fails_its_video(service, clip):
     video = transcode(video.id, service)
 
     assert (video.state, video.failure) == (State.FAILED, "The uploaded file is gone.")
+
+
+def test_a_sweep_spares_the_attempt_that_runs_and_takes_what_others_left(service, clip, clock):
+    video = checked(service, clip())
+    now = video.to(State.PROCESSING, at=clock(), recover_at=clock(), attempt="running")
+    service.videos.update(now)
+    for attempt in ("killed", "running", "ours"):
+        service.storage.save(clip(), f"{video.outputs_prefix}{attempt}/720p.mp4", content_type="video/mp4")
+
+    steps.sweep(video.id, service, over="ours")
+
+    assert stored_keys(service, video) == {video.source_key, f"{now.attempt_prefix}720p.mp4"}
+
+
+def test_a_sweep_takes_nothing_of_an_attempt_that_begins_while_it_looks(service, clip, clock, monkeypatch):
+    video = failed(service, clip)
+    made = f"{video.outputs_prefix}new/720p.mp4"
+
+    def begin_after(look):
+        def looked(*asked):
+            found = look(*asked)
+            found = found if look == get else list(found)
+            monkeypatch.undo()
+            steps.redrive(service)
+            begun = get(video.id).to(State.PROCESSING, at=clock(), recover_at=clock(), attempt="new")
+            service.videos.update(begun)
+            service.storage.save(clip(), made, content_type="video/mp4")
+            return found
+
+        return looked
+
+    get = service.videos.get
+    monkeypatch.setattr(service.videos, "get", begin_after(get))
+    monkeypatch.setattr(service.storage, "keys", begin_after(service.storage.keys))
+
+    steps.sweep(video.id, service)
+
+    assert made in stored_keys(service, video)

@@ -257,7 +257,8 @@ def test_the_last_try_marks_its_video_as_failed(call, event, clip, monkeypatch, 
 
     answer = transcode_video.handler(delivered(event, video_id, receives=receives), Context())
 
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    again = state == "processing"  # else it is done, and its dead letter is there already
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}] if again else []}
     assert status_of(call, video_id)["state"] == state
 
 

@@ -9,7 +9,7 @@ with the last, everything here works on an emulator.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -267,12 +267,7 @@ class SqsJobs:
         self._wait_s = wait_s
 
     def put(self, video_id: str, *, delay_s: int = 0) -> None:
-        with _answers("SQS"):
-            self._sqs.send_message(
-                QueueUrl=self._queue_url,
-                MessageBody=json.dumps({"video_id": video_id}),
-                DelaySeconds=min(delay_s, LONGEST_DELAY_S),
-            )
+        self._send(self._queue_url, video_id, DelaySeconds=min(delay_s, LONGEST_DELAY_S))
 
     def receive(self) -> Job | None:
         for message in self._receive(self._queue_url, AttributeNames=["ApproximateReceiveCount"]):
@@ -293,6 +288,10 @@ class SqsJobs:
                 QueueUrl=self._queue_url, ReceiptHandle=job.receipt, VisibilityTimeout=delay_s
             )
 
+    def bury(self, video_id: str) -> None:
+        if self._dead_letter_url:
+            self._send(self._dead_letter_url, video_id)
+
     def dead(self, *, limit: int = 10) -> list[str]:
         """SQS shows ten at a time, and not always others: beyond ten, some may be missing."""
         found: dict[str, None] = {}
@@ -304,16 +303,15 @@ class SqsJobs:
                 break
         return list(found)[:limit]
 
-    def redrive(self) -> int:
+    def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
         """By hand, as SQS's own StartMessageMoveTask is missing from emulators, and ends later."""
         moved = 0
         while self._dead_letter_url and (
             letters := self._receive(self._dead_letter_url, MaxNumberOfMessages=10, VisibilityTimeout=30)
         ):
-            with _answers("SQS"):
-                for (
-                    letter
-                ) in letters:  # sent, then deleted: a crash between costs a spare job, not a lost one
+            for letter in letters:
+                prepare(_video_id(letter))
+                with _answers("SQS"):  # sent, then deleted: a crash between costs a spare job, not a lost one
                     self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=letter["Body"])
                     self._sqs.delete_message(
                         QueueUrl=self._dead_letter_url, ReceiptHandle=letter["ReceiptHandle"]
@@ -325,6 +323,11 @@ class SqsJobs:
         waiting, in_flight = self._counts(self._queue_url)
         dead = sum(self._counts(self._dead_letter_url)) if self._dead_letter_url else 0
         return QueueStats(waiting=waiting, in_flight=in_flight, dead=dead)
+
+    def _send(self, queue_url: str, video_id: str, **options: Any) -> None:
+        body = json.dumps({"video_id": video_id})
+        with _answers("SQS"):
+            self._sqs.send_message(QueueUrl=queue_url, MessageBody=body, **options)
 
     def _receive(self, queue_url: str, **options: Any) -> list[dict[str, Any]]:
         with _answers("SQS"):
@@ -481,5 +484,8 @@ def _bare(etag: str) -> str:
 
 
 def _video_id(message: Mapping[str, Any]) -> str:
-    video_id: str = json.loads(message["Body"])["video_id"]
-    return video_id
+    body: str = message["Body"]
+    try:
+        return str(json.loads(body)["video_id"])
+    except (KeyError, TypeError, ValueError):  # no job of ours
+        return body

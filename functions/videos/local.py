@@ -16,7 +16,7 @@ import sys
 import time
 import weakref
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -444,6 +444,12 @@ class SqliteJobs:
             time.time(), self._queue,
         )  # fmt: skip
 
+    def bury(self, video_id: str) -> None:
+        self._run(
+            "INSERT INTO jobs (queue, video_id, ready_at, dead) VALUES (?, ?, ?, 1)",
+            self._queue, video_id, time.time(),
+        )  # fmt: skip
+
     def dead(self, *, limit: int = 10) -> list[str]:
         found = self._run(
             "SELECT video_id FROM jobs WHERE queue = ? AND dead ORDER BY ready_at, id LIMIT ?",
@@ -452,12 +458,14 @@ class SqliteJobs:
         )
         return [video_id for (video_id,) in found]
 
-    def redrive(self) -> int:
-        revived = self._run(
-            "UPDATE jobs SET dead = 0, receives = 0, ready_at = ? WHERE queue = ? AND dead RETURNING id",
-            time.time(), self._queue,
-        )  # fmt: skip
-        return len(revived)
+    def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
+        letters = self._run("SELECT id, video_id FROM jobs WHERE queue = ? AND dead", self._queue)
+        for letter, video_id in letters:
+            prepare(video_id)
+            self._run(
+                "UPDATE jobs SET dead = 0, receives = 0, ready_at = ? WHERE id = ?", time.time(), letter
+            )
+        return len(letters)
 
     def stats(self) -> QueueStats:
         [(total, in_flight, dead)] = self._run(

@@ -25,7 +25,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.PROCESSING: frozenset({State.PROCESSING, State.COMPLETED, State.REJECTED, State.FAILED}),
     State.COMPLETED: frozenset(),
     State.REJECTED: frozenset(),
-    State.FAILED: frozenset({State.PROCESSING}),  # an operator sent its job back
+    State.FAILED: frozenset({State.AWAITING_UPLOAD, State.QUEUED}),  # an operator sent it back
     State.EXPIRED: frozenset(),
 }
 # The upright H.264 renditions that every video ends up with, best first.
@@ -174,6 +174,7 @@ class Video:
         playable_at, completed_at: when the first output, and the last, could be had.
         attempt: the run of the transcode step that may publish; names its folder of outputs.
         attempts: how many such runs were begun.
+        rounds: how often ``recover_videos`` had to set it going again.
         recover_at: when ``recover_videos`` should look, if nothing happened by then;
             None once finished.
     """
@@ -199,6 +200,7 @@ class Video:
     warnings: tuple[str, ...] = ()
     attempt: str = ""
     attempts: int = 0
+    rounds: int = 0
     outputs: tuple[Output, ...] = ()
     failure: str = ""
 
@@ -210,6 +212,11 @@ class Video:
     def outputs_prefix(self) -> str:
         """Where every output of every attempt lies."""
         return outputs_prefix(self.id)
+
+    @property
+    def attempt_prefix(self) -> str:
+        """Where the outputs of the attempt lie that may publish."""
+        return f"{self.outputs_prefix}{self.attempt}/"
 
     @property
     def playable(self) -> bool:
@@ -247,6 +254,6 @@ class Video:
         facts["progress"] = 100 if state is State.COMPLETED else max(self.progress, facts.get("progress", 0))
         return replace(self, state=state, updated_at=at, recover_at=recover_at, **facts)
 
-    def postponed(self, recover_at: datetime) -> Self:
-        """The same video, to be looked at again later."""
-        return replace(self, recover_at=recover_at)
+    def postponed(self, recover_at: datetime, *, rounds: int = 0) -> Self:
+        """The same video, to be looked at again later; ``rounds`` are counted."""
+        return replace(self, recover_at=recover_at, rounds=self.rounds + rounds)

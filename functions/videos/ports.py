@@ -7,7 +7,7 @@ An adapter turns a dependency that does not answer into ``Unavailable``, and let
 nothing of boto3 or sqlite3 through.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -124,7 +124,7 @@ class QueueStats:
 
 
 class Jobs(Protocol):
-    """Transcodes to do: delivered at least once, in any order.
+    """Videos to transcode, or to clean up after: delivered at least once, in any order.
 
     A job that is neither ``done`` nor given back within the queue's visibility time is
     delivered again; one delivered too often goes to the dead letters.
@@ -142,11 +142,17 @@ class Jobs(Protocol):
     def give_back(self, job: Job, *, delay_s: int = 0) -> None:
         """Deliver it again, after ``delay_s``."""
 
-    def dead(self, *, limit: int = 10) -> list[str]:
-        """Ids of videos whose jobs were given up; looking takes nothing away."""
+    def bury(self, video_id: str) -> None:
+        """Put a job straight among the dead letters. Durable once this returns."""
 
-    def redrive(self) -> int:
-        """Send every dead letter back to work; how many there were."""
+    def dead(self, *, limit: int = 10) -> list[str]:
+        """Ids of videos whose jobs were given up; looking takes nothing away.
+
+        A message that is no job of ours is there as its own text.
+        """
+
+    def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
+        """Send every dead letter back to work, each after ``prepare`` saw its id; how many there were."""
 
     def stats(self) -> QueueStats:
         """Counts, which SQS calls approximate. Raises Unavailable."""

@@ -27,6 +27,7 @@ class Service:
         queue_patience: how long a job may wait in the queue before it is taken for lost; longer than
             any backlog, or every waiting video would get a job after the other.
         most_attempts: how often a transcode is begun before the video has failed.
+        most_rounds: how often ``recover_videos`` sets a video going before it has failed.
         workspace: where temporary folders are made; None for the system's place. In local
             mode on the disk of the storage, so that files are linked instead of copied.
     """
@@ -42,6 +43,7 @@ class Service:
     look_again: timedelta = timedelta(minutes=2)
     queue_patience: timedelta = timedelta(minutes=30)
     most_attempts: int = 5
+    most_rounds: int = 12
     workspace: Path | None = None
 
     @contextmanager

@@ -6,6 +6,7 @@ somebody else has done it, and is a normal outcome.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from videos.errors import (
     Problem,
     Refused,
     ToolFailed,
+    Unavailable,
     UnknownVideo,
     UnreadableBody,
 )
@@ -32,6 +34,7 @@ from videos.service import Service
 
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 LONGEST_FILENAME = 255
+CLEAN_UP_AFTER_S = 60  # longer than what is left to do then can take
 # What iOS, Android and MP4 call what ffprobe calls h264 and hevc.
 CODECS = {
     **dict.fromkeys(("avc1", "avc", "avc3", "h.264", "x264", "video/avc"), "h264"),
@@ -193,7 +196,9 @@ def check_upload(video_id: str, service: Service) -> Video:
             media = probe(folder / "source", service.tools)
         problems = rules.check(media, service.spec)
     now = service.now()
+    # A job goes before the update: a crash here costs a spare job, not a lost one, nor a file left over.
     if problems:
+        service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)
         checked = video.to(State.REJECTED, at=now, source=source, media=media, problems=problems)
     else:
         assert media
@@ -205,12 +210,12 @@ def check_upload(video_id: str, service: Service) -> Video:
             media=media,
             warnings=rules.warnings(media),
         )
-        service.jobs.put(video.id)  # before the update: a crash here costs a spare job, not a lost one
+        service.jobs.put(video.id)
     try:
         checked = service.videos.update(checked)
     except LostRace:
-        return service.videos.get(video_id)
-    if problems:
+        checked = service.videos.get(video_id)
+    if checked.state is State.REJECTED:
         service.storage.delete(video.source_key)
     return checked
 
@@ -242,73 +247,111 @@ def reject(video: Video, problems: Sequence[Problem], service: Service, *, failu
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
-    """Give a video up for a reason of ours. Its upload is kept, for when its job is sent back."""
+    """Give a video up for a reason of ours. Its upload is kept, and a dead letter, for ``redrive``."""
+    service.jobs.bury(video.id)  # before the update: a crash here costs a spare letter, not a lost one
     return service.videos.update(video.to(State.FAILED, at=service.now(), failure=reason))
 
 
 def delete_video(video_id: str, service: Service) -> None:
     """Remove the record, the upload and every output.
 
-    The record goes first: without it no running step can publish anything more. A repeat
-    finishes what a crash left, and then says UnknownVideo as well.
+    The record goes first: without it no running step can publish anything more. A crash
+    after that leaves files, which the job that was put before finds.
 
     Raises:
         UnknownVideo: there was no such record.
     """
     try:
         service.videos.get(video_id)
-    finally:
-        service.videos.delete(video_id)
-        sweep(video_id, None, service)
+    except UnknownVideo:
+        sweep(video_id, service)
+        raise
+    service.jobs.put(video_id, delay_s=CLEAN_UP_AFTER_S)
+    service.videos.delete(video_id)
+    sweep(video_id, service)
 
 
-def sweep(video_id: str, video: Video | None, service: Service, *, within: str | None = None) -> None:
+def sweep(video_id: str, service: Service, *, over: str = "") -> None:
     """Remove every stored file of a video that its record does not point to.
 
+    It lists, and only then reads. What was there before belongs to the attempt that runs now,
+    which is let be, or to the record, or to nobody.
+
     Args:
-        video: the record as it is now; None if there is none.
-        within: look at this prefix only, while others may be at work beside it.
+        over: an attempt that has ended, whatever the record says.
     """
-    stored = list(service.storage.keys(within or outputs_prefix(video_id)))
-    if within is None:
-        stored.append(source_key(video_id))
-    kept = video.files if video else frozenset()
-    service.storage.delete(*(key for key in stored if key not in kept))
+    stored = [*service.storage.keys(outputs_prefix(video_id)), source_key(video_id)]
+    try:
+        video = service.videos.get(video_id)
+    except UnknownVideo:
+        left = stored
+    else:
+        running = () if video.finished or video.attempt == over else (video.attempt_prefix,)
+        left = [key for key in stored if key not in video.files and not key.startswith(running)]
+    service.storage.delete(*left)
 
 
-def recover_videos(service: Service, *, limit: int = 100) -> list[tuple[str, str]]:
+def redrive(service: Service) -> int:
+    """Send everything back to work that failed for good: an operator says that the cause is gone.
+
+    The record goes first: a spare job alone brings no video back. Returns how many dead letters there were.
+    """
+    return service.jobs.redrive(lambda video_id: _revive(video_id, service))
+
+
+def _revive(video_id: str, service: Service) -> None:
+    now = service.now()
+    with suppress(UnknownVideo):
+        video = service.videos.get(video_id)
+        if video.state is State.FAILED:
+            back = State.QUEUED if video.media else State.AWAITING_UPLOAD
+            again = {"attempts": 0, "rounds": 0, "failure": ""}
+            service.videos.update(video.to(back, at=now, recover_at=now + service.look_again, **again))
+
+
+def recover_videos(service: Service, *, limit: int = 100, within_s: float = 45.0) -> list[tuple[str, str]]:
     """Look after the videos that have been silent for too long: expire, repeat or fail them.
+
+    Page after page of ``limit`` videos, until none is overdue or ``within_s`` seconds are over.
 
     Returns:
         What was looked at and what became of it: (video id, state or error).
     """
-    seen = []
-    for video in service.videos.overdue(service.now(), limit=limit):
-        try:
-            seen.append((video.id, str(_recover(video, service).state)))
-        except Exception as error:  # one that cannot be helped now must not keep the others waiting
-            seen.append((video.id, f"{type(error).__name__}: {error}"))
-    return seen
+    began = time.monotonic()
+    seen: dict[str, str] = {}
+    while page := [one for one in service.videos.overdue(service.now(), limit=limit) if one.id not in seen]:
+        for video in page:
+            if time.monotonic() - began > within_s:
+                return list(seen.items())
+            try:
+                seen[video.id] = str(_recover(video, service).state)
+            except Exception as error:  # one that cannot be helped now must not keep the others waiting
+                seen[video.id] = f"{type(error).__name__}: {error}"
+    return list(seen.items())
 
 
 def _recover(video: Video, service: Service) -> Video:
+    """Postpones first: whatever happens then, others are looked at before this one is again."""
     now = service.now()
+    waits = video.state is State.AWAITING_UPLOAD
     too_late = now > video.upload_expires_at + service.look_again
-    if video.state is State.AWAITING_UPLOAD:
-        try:
-            return check_upload(video.id, service)  # its event may have been lost
-        except FileNotFoundError:
-            if too_late:
-                return service.videos.update(video.to(State.EXPIRED, at=now))
-        except ToolFailed as error:
-            if too_late:
-                return fail(video, str(error), service)
-    elif video.attempts >= service.most_attempts:
-        return fail(video, f"It was tried {video.attempts} times without success.", service)
-    else:
+    if video.attempts >= service.most_attempts or video.rounds >= service.most_rounds:
+        service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)  # removes what killed attempts left
+        tried = max(video.attempts, video.rounds)
+        return fail(video, f"It was tried {tried} times without success.", service)
+    if not waits:
+        video = service.videos.update(video.postponed(now + service.queue_patience, rounds=1))
         service.jobs.put(video.id)
-        return service.videos.update(video.postponed(now + service.queue_patience))
-    return service.videos.update(video.postponed(now + service.look_again))
+        return video
+    video = service.videos.update(video.postponed(now + service.look_again, rounds=too_late))
+    try:
+        return check_upload(video.id, service)  # its event may have been lost
+    except FileNotFoundError:
+        return service.videos.update(video.to(State.EXPIRED, at=now)) if too_late else video
+    except (ToolFailed, Unavailable, OSError) as error:
+        if video.rounds < service.most_rounds:
+            raise
+        return fail(video, f"It could not be checked: {error}", service)
 
 
 def known_id(text: str) -> str:

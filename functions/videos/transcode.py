@@ -7,6 +7,8 @@ sees half a result, and an attempt that lost its race removes what it wrote.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +26,7 @@ LADDER_MEMORY_BYTES = 2 * GIB  # of address space; x264 at 720x1280 stays under 
 PROGRESS_PLAYABLE = 5  # of 100: copying is that little of the work
 PROGRESS_STEP_S = 1.0  # a write a second at most
 HEARTBEAT_S = 15.0  # and one at least, so that nobody takes us for dead
+LEASE_S = 60.0  # who has written within it is left alone; fetching and copying take less
 
 COPYABLE_PIXELS = ("yuv420p",)
 
@@ -32,29 +35,35 @@ class SourceGone(Exception):
     """The upload is not there any more."""
 
 
-def transcode(video_id: str, service: Service, *, last_try: bool = False) -> Video:
+def transcode(video_id: str, service: Service, *, last_try: bool = False, first_try: bool = False) -> Video:
     """Make every output of a queued video, and publish each as soon as it is there.
 
     Args:
-        last_try: whether this delivery of the job is the last; a failure is then recorded.
+        last_try: whether this delivery of the job is the last; the video then says ``failed``.
+        first_try: whether the job was never delivered before. Who was given the video before has
+            another job, and may be in the middle of it; else whoever had this job is gone.
 
     Returns:
         The video as it is now; unchanged if there is nothing to do, or somebody else does it.
 
     Raises:
         UnknownVideo: it was deleted.
-        ToolFailed, Unavailable, OSError: try again; the video says ``failed`` if this was the last try.
+        ToolFailed, Unavailable, OSError: try again.
     """
     try:
         video = service.videos.get(video_id)
     except UnknownVideo:
-        steps.sweep(video_id, None, service)  # what a run left that was killed
+        steps.sweep(video_id, service)  # what a run left that was killed
         raise
-    if video.state is State.AWAITING_UPLOAD:  # the job overtook the update that follows it
-        service.jobs.put(video_id, delay_s=1)
+    if video.state is State.AWAITING_UPLOAD:  # the job overtook the update that follows it, or outlived it
+        video = steps.check_upload(video_id, service)  # and this may be the only job there is
+    if video.finished:
+        steps.sweep(video_id, service)
         return video
-    if video.media is None or video.state not in (State.QUEUED, State.PROCESSING, State.FAILED):
-        steps.sweep(video_id, video, service)
+    if first_try and _in_good_hands(video, service):
+        service.jobs.put(video_id, delay_s=ceil(LEASE_S))  # to see whether they finished it
+        return video
+    if video.attempts >= service.most_attempts:  # enough: recover_videos fails it once it is silent
         return video
     attempt = _Attempt(video, service)
     try:
@@ -64,6 +73,12 @@ def transcode(video_id: str, service: Service, *, last_try: bool = False) -> Vid
     finally:
         attempt.sweep()
     return attempt.video
+
+
+def _in_good_hands(video: Video, service: Service) -> bool:
+    """Whether an attempt has written lately. A clock that is far off does not count."""
+    silent = abs(service.now() - video.updated_at)
+    return video.state is State.PROCESSING and silent < timedelta(seconds=LEASE_S)
 
 
 def _work_on(attempt: "_Attempt", *, last_try: bool) -> None:
@@ -78,9 +93,9 @@ def _work_on(attempt: "_Attempt", *, last_try: bool) -> None:
     except Refused as refusal:
         attempt.video = steps.reject(attempt.video, refusal.problems, service, failure=attempt.last_words)
     except (ToolFailed, Unavailable, OSError) as error:
-        if last_try:
-            attempt.video = steps.fail(attempt.video, f"It could not be processed: {error}", service)
-        raise
+        if not last_try:
+            raise
+        attempt.video = steps.fail(attempt.video, f"It could not be processed: {error}", service)
 
 
 def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
@@ -290,16 +305,18 @@ class _Attempt:
             self._write(progress=progress, time_left_s=left_s)
 
     def sweep(self) -> None:
-        """Remove what no record points to: of every attempt once finished, of ours otherwise."""
-        try:
-            now = self.service.videos.get(self.video.id)
-        except UnknownVideo:
-            now = None
-        within = self.folder if now and not now.finished else None
-        steps.sweep(self.video.id, now, self.service, within=within)
+        """Remove what no record points to, except what another attempt is making."""
+        steps.sweep(self.video.id, self.service, over=self.name)
 
     def _write(self, state: State = State.PROCESSING, **facts: object) -> None:
         now = self.service.now()
         recover_at = None if state is State.COMPLETED else now + self.service.look_again
-        self.video = self.service.videos.update(self.video.to(state, at=now, recover_at=recover_at, **facts))
+        next_one = self.video.to(state, at=now, recover_at=recover_at, **facts)
+        try:
+            self.video = self.service.videos.update(next_one)
+        except LostRace:
+            written = replace(next_one, version=next_one.version + 1)
+            if self.service.videos.get(self.video.id) != written:
+                raise
+            self.video = written  # by ourselves: the answer was lost, and a client repeats what has none
         self.written_at = time.monotonic()
