@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
@@ -33,7 +34,7 @@ from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import ROUTES, Gateway, refuse, refuse_route
 from local_aws.workers import GRACE_S, Workers
-from videos import wiring
+from videos import steps, wiring
 from videos.errors import VideoError
 from videos.local import FolderStorage, SqliteJobs
 
@@ -120,7 +121,9 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     service = wiring.service()
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.jobs, SqliteJobs)
-    return make_app(service.storage, Workers(service.storage, service.jobs, transcodes=transcodes))
+    set_aside = partial(steps.set_aside, service=service)
+    workers = Workers(service.storage, service.jobs, transcodes=transcodes, set_aside=set_aside)
+    return make_app(service.storage, workers)
 
 
 def make_app(storage: FolderStorage, workers: Workers) -> Starlette:

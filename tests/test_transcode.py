@@ -306,6 +306,16 @@ def begun(service, video, clock):
     return service.videos.update(video.to(State.PROCESSING, at=clock(), recover_at=recover_at, attempt="a1"))
 
 
+def test_an_attempt_whose_worker_is_told_to_stop_is_not_counted(service, clip, clock):
+    working = begun(service, checked(service, clip()), clock)
+    service.videos.update(replace(working, attempts=5))
+
+    steps.set_aside(working.id, service)
+
+    assert service.videos.get(working.id).attempts == 4
+    assert transcode(working.id, service).state is State.COMPLETED
+
+
 def test_an_ffmpeg_that_hangs_is_ended_and_the_next_delivery_completes(service, clip, monkeypatch):
     video = checked(service, clip())
     hanging = service.workspace / "ffmpeg-that-hangs"

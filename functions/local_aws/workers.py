@@ -30,7 +30,15 @@ log = logging.getLogger("local_server")
 class Workers:
     """Threads that call the handlers of events. What they take stays in its queue until it is done."""
 
-    def __init__(self, storage: FolderStorage, jobs: SqliteJobs, *, transcodes: int) -> None:
+    def __init__(
+        self,
+        storage: FolderStorage,
+        jobs: SqliteJobs,
+        *,
+        transcodes: int,
+        set_aside: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._set_aside = set_aside
         self._storage = storage
         self._jobs = jobs
         self._uploads = jobs.beside("notifications")  # of keys, where the other is of video ids
@@ -48,12 +56,15 @@ class Workers:
             thread.start()
 
     def stop(self) -> None:
-        """Take no more, and give what is running a few seconds."""
+        """Take no more, and give what is running a few seconds; what is not done by then has not failed."""
         self._stopping.set()
         self.ring()
         deadline = time.monotonic() + GRACE_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._uploads.release_all(counted=False)
+        for video_id in self._jobs.release_all(counted=False):
+            self._set_aside(video_id)
 
     def notify(self, key: str) -> None:
         """An object was stored: once this returns it will be checked, even if we are killed."""

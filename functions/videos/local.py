@@ -208,12 +208,20 @@ class FolderStorage:
             path = self.path(key)
             with _answers(), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 path.unlink()
+            self._remove_empty(path.parent)
 
     def ping(self) -> None:
         with self.upload(Permit("health", 0, 0)) as upload:
             upload.commit()
         with _answers():
             self.path("health").read_bytes()
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Folders are no objects: the last one takes its own along."""
+        with suppress(OSError):  # not empty, or gone already
+            while folder != self._objects:
+                folder.rmdir()
+                folder = folder.parent
 
     def path(self, key: str) -> Path:
         """The file of ``key``. Raises ValueError if that would not be one below our folder."""
@@ -308,10 +316,24 @@ class Upload:
         with _answers():
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.rename(self._path)
-            _sync(self._path.parent)
+            self._put_in_place()
             return _stored(self._permit.key, os.fstat(self._file.fileno()))
+
+    def _put_in_place(self) -> None:
+        folder = self._path.parent
+        while True:
+            new = [one for one in (folder, *folder.parents) if not one.exists()]
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._part.rename(self._path)
+                break
+            except (FileNotFoundError, FileExistsError):
+                # somebody removed the folder, empty as it was, while we made it or after; or else our part
+                if not self._part.exists():
+                    raise
+        for changed in {folder, *(one.parent for one in new)}:
+            with suppress(FileNotFoundError):  # deleted by now
+                _sync(changed)
 
 
 class SqliteVideos:
@@ -437,12 +459,17 @@ class SqliteJobs:
             job.receipt,
         )
 
-    def release_all(self) -> None:
-        """Make ready what is in flight: whoever had it is gone."""
-        self._run(
-            "UPDATE jobs SET receipt = NULL, ready_at = ? WHERE queue = ? AND receipt IS NOT NULL",
-            time.time(), self._queue,
+    def release_all(self, *, counted: bool = True) -> list[str]:
+        """Put what is in flight first in line: whoever had it is gone. Returns the ids.
+
+        Not ``counted`` is a delivery whose worker was only told to stop.
+        """
+        released = self._run(
+            "UPDATE jobs SET receipt = NULL, ready_at = 0, receives = receives - ? "
+            "WHERE queue = ? AND receipt IS NOT NULL RETURNING video_id",
+            int(not counted), self._queue,
         )  # fmt: skip
+        return [video_id for (video_id,) in released]
 
     def bury(self, video_id: str) -> None:
         self._run(

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -250,6 +250,15 @@ def fail(video: Video, reason: str, service: Service) -> Video:
     """Give a video up for a reason of ours. Its upload is kept, and a dead letter, for ``redrive``."""
     service.jobs.bury(video.id)  # before the update: a crash here costs a spare letter, not a lost one
     return service.videos.update(video.to(State.FAILED, at=service.now(), failure=reason))
+
+
+def set_aside(video_id: str, service: Service) -> None:
+    """End the attempt at a video without counting it: its worker was told to stop, which is no failure."""
+    with suppress(UnknownVideo, LostRace):
+        video = service.videos.get(video_id)
+        if video.state is State.PROCESSING and video.attempts:
+            soon = service.now() + service.look_again
+            service.videos.update(replace(video.postponed(soon), attempts=video.attempts - 1))
 
 
 def delete_video(video_id: str, service: Service) -> None:
