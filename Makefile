@@ -57,6 +57,9 @@ $(PLAYER_READY): tests/playback/package-lock.json
 fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
 
+chaos: $(READY)  ## random faults, three seeds of hundreds of videos: the books must balance
+	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py || exit 1; done
+
 bench: $(READY)  ## measure beside plain ffmpeg, against the budgets: make bench BENCH_CLIP=clip.mp4 BENCH_ROUNDS=5
 	@PYTHONPATH=functions $(BIN)/python tests/bench.py --rounds $(BENCH_ROUNDS) \
 		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) \
@@ -119,4 +122,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -1,0 +1,321 @@
+"""A worker killed, cut off or left without an answer after each of its calls: the books still balance.
+
+The calls are those of a fault-free run of each step, recorded when the tests are collected.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from clips import make_clip
+from conftest import Clock
+from faults import after, before, break_off, die, fill_the_disk, none
+from videos import local, steps, wiring
+from videos.errors import ToolFailed, Unavailable
+from videos.model import State
+from videos.service import Service
+from world import VISIBILITY_S, World, in_our_hands
+
+
+@cache
+def folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory()
+
+
+@cache
+def good() -> Path:
+    return make_clip(Path(folder().name) / "good.mp4", seconds=0.5, sound=False)
+
+
+@cache
+def longer() -> Path:
+    return make_clip(Path(folder().name) / "longer.mp4", seconds=0.6, sound=False)
+
+
+@cache
+def bad() -> Path:
+    return make_clip(Path(folder().name) / "bad.mp4", seconds=0.5, size="640x480", sound=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a journey that a worker may die in.
+
+    Attributes:
+        prepare: brings a video so far, without faults.
+        run: the step itself, by a worker with a fault.
+        repeats: what surely delivers the step again, if something does; else it is left to the others.
+        ends: the states the video may end in; "gone" for none.
+    """
+
+    name: str
+    prepare: Callable
+    run: Callable
+    ends: set
+    repeats: Callable | None = None
+
+
+def uploaded(file: Callable[[], Path]) -> Callable:
+    return lambda world: world.send(world.ticket(), file())
+
+
+def checked(world):
+    video = world.send(world.ticket(), good())
+    world.deliver_event(video)
+    return video
+
+
+def replaced(file: Callable[[], Path]) -> Callable:
+    return lambda world: world.send(checked(world), file())
+
+
+def completed(world):
+    video = checked(world)
+    world.work_off()
+    assert world.now(video).state is State.COMPLETED
+    return video
+
+
+def deleted_before_its_upload(world):
+    video = world.ticket()
+    steps.delete_video(video.id, world.service)
+    return world.send(video, good())
+
+
+def expired_before_its_upload(world):
+    video = unused(world)
+    world.recover()
+    return world.send(video, good())
+
+
+def unused(world):
+    video = world.ticket()
+    world.clock.advance(hours=1, minutes=3)
+    return video
+
+
+def without_an_event(world):
+    video = world.send(world.ticket(), good())
+    world.clock.advance(minutes=3)
+    return video
+
+
+def without_a_job(world):
+    video = checked(world)
+    world.service.jobs.done(world.service.jobs.receive())
+    world.clock.advance(minutes=31)
+    return video
+
+
+def tried_too_often(world):
+    video = checked(world)
+    for _ in range(world.service.most_attempts):
+        world.deliver_job(after("save 720p.mp4", die))
+        world.clock.advance(seconds=VISIBILITY_S + 1)
+    return video
+
+
+def check(world, video, fault):
+    return world.deliver_event(video, fault)
+
+
+def work(world, _, fault):
+    return world.deliver_job(fault)
+
+
+def recover(world, _, fault):
+    return world.recover(fault)
+
+
+def delete(world, video, fault):
+    with world.worker(fault) as worker:
+        steps.delete_video(video.id, worker.service)
+    return worker
+
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.here_only,  # an emulator's queues go by a clock that is not in our hands
+]
+STEPS = [
+    Step("check_upload", uploaded(good), check, {State.COMPLETED}),
+    Step("check_upload, whose event comes again,", uploaded(good), check, {State.COMPLETED}, check),
+    Step("check_upload of a bad clip", uploaded(bad), check, {State.REJECTED}),
+    Step(
+        "check_upload of a bad clip, whose event comes again,", uploaded(bad), check, {State.REJECTED}, check
+    ),
+    Step("check_upload of a deleted video", deleted_before_its_upload, check, {"gone"}, check),
+    Step("check_upload of an expired video", expired_before_its_upload, check, {State.EXPIRED}, check),
+    Step("transcode", checked, work, {State.COMPLETED}),
+    Step("transcode of a good clip put over it", replaced(longer), work, {State.COMPLETED}),
+    Step("transcode of a bad clip put over it", replaced(bad), work, {State.REJECTED}),
+    Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
+    Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
+    Step("recover of an unused ticket", unused, recover, {State.EXPIRED}),
+    Step("recover of a lost event", without_an_event, recover, {State.COMPLETED}),
+    Step("recover of a lost job", without_a_job, recover, {State.COMPLETED}),
+    Step("recover of a video tried too often", tried_too_often, recover, {State.FAILED}),
+]
+
+
+CHECK, TRANSCODE, DELETE = (
+    next(step for step in STEPS if step.name == name)
+    for name in ("check_upload", "transcode", "delete of a completed video")
+)
+
+
+@cache
+def recorded(step: Step) -> list[str]:
+    """The calls of a worker to whom nothing happens."""
+    clock = Clock()
+    with TemporaryDirectory() as path, in_our_hands(clock):
+        storage = local.FolderStorage(Path(path), "http://localhost", b"secret")
+        database = Path(path) / "videos.db"
+        service = Service(
+            storage=storage,
+            videos=local.SqliteVideos(database),
+            jobs=local.SqliteJobs(database, visibility_s=VISIBILITY_S),
+            tools=wiring.media_tools({}),
+            now=clock,
+            workspace=Path(path) / "work",
+        )
+        world = World(service, clock)
+        return step.run(world, step.prepare(world), none).calls
+
+
+def every_boundary(steps: Iterable[Step]) -> Iterator:
+    logging.disable()
+    for step in steps:
+        for call in recorded(step):
+            yield pytest.param(step, call, id=f"{step.name} dies after {call}")
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def world(request, clock, tmp_path):
+    """On the local adapters, or on moto for a test that says so."""
+    rig = request.getfixturevalue(getattr(request, "param", "local_rig"))
+    logging.disable()
+    with in_our_hands(clock):
+        service = Service(
+            storage=rig.storage,
+            videos=rig.videos,
+            jobs=rig.new_jobs(visibility_s=VISIBILITY_S),
+            tools=wiring.media_tools({}),
+            now=clock,
+            workspace=tmp_path / "work",
+        )
+        yield World(service, clock)
+    logging.disable(logging.NOTSET)
+
+
+on_moto_too = pytest.mark.parametrize("world", ["local_rig", "moto_rig"], indirect=True)
+
+
+@pytest.mark.parametrize(("step", "call"), list(every_boundary(STEPS)))
+def test_the_books_balance_if(world, step, call):
+    die_and_go_on(world, step, call)
+
+
+@pytest.mark.parametrize("world", ["moto_rig"], indirect=True)
+@pytest.mark.parametrize(("step", "call"), list(every_boundary([CHECK, TRANSCODE, DELETE])))
+def test_the_books_balance_on_aws_if(world, step, call):
+    die_and_go_on(world, step, call)
+
+
+def die_and_go_on(world, step, call):
+    video = step.prepare(world)
+
+    worker = step.run(world, video, after(call, die))
+    assert worker.killed
+    if step.repeats:
+        step.repeats(world, video, none)
+    world.settle(video)
+
+    now = world.balance(video)
+    assert (now.state if now else "gone") in step.ends, worker.calls
+
+
+# ── Cut off, slow, full, hanging ─────────────────────────────────────────────────
+
+FAILURES = {"no answer": break_off, "a full disk": fill_the_disk}
+
+
+@pytest.mark.parametrize("when", [before, after])
+@pytest.mark.parametrize("happens", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("step", [CHECK, TRANSCODE], ids=lambda step: step.name)
+def test_the_books_balance_whichever_call_fails_or_loses_its_answer(world, step, happens, when):
+    for call in recorded(step):
+        video = step.prepare(world)
+        with suppress(Unavailable, OSError):
+            step.run(world, video, when(call, happens))
+        world.settle(video)
+
+        assert world.balance(video).state is State.COMPLETED, call
+
+
+@on_moto_too
+def test_a_job_that_kills_every_worker_fails_its_video_after_five_attempts(world):
+    video = checked(world)
+
+    while not world.ended(video):
+        while len(world.deliver_job(after("ffmpeg copying", die)).calls) > 1:
+            pass
+        world.clock.advance(minutes=1)
+        world.recover()
+    took = world.clock() - world.began
+    world.settle(video)
+
+    failed = world.balance(video)
+    assert (failed.state, failed.attempts) == (State.FAILED, 5)
+    assert failed.failure == "It was tried 5 times without success."
+    assert took < timedelta(hours=1)
+    assert set(world.service.jobs.dead()) == {video.id}
+
+
+@on_moto_too
+def test_a_job_that_always_fails_is_tried_five_times_and_leaves_one_dead_letter(world):
+    video = checked(world)
+    runs = []
+
+    def gives_up(name, work):
+        if "ffmpeg" in name:
+            runs.append(name)
+            raise ToolFailed("ffmpeg: the disk is full.")
+        return work()
+
+    while not world.ended(video):
+        world.deliver_job(gives_up)
+        world.clock.advance(seconds=10)
+
+    assert len(runs) == 5
+    assert world.balance(video).failure == "It could not be processed: ffmpeg: the disk is full."
+    assert world.service.jobs.dead() == [video.id]
+    assert not world.service.jobs.stats().waiting
+
+
+@on_moto_too
+def test_two_deliveries_of_one_job_do_the_work_once(world):
+    video = checked(world)
+    world.service.jobs.put(video.id)
+    second = []
+
+    def meanwhile(name, work):
+        if name == "ffmpeg encoding":
+            second.extend(world.deliver_job().calls)
+        return work()
+
+    world.deliver_job(meanwhile)
+    world.settle(video)
+
+    now = world.balance(video)
+    assert (now.state, now.attempts) == (State.COMPLETED, 1)
+    assert second
+    assert not [name for name in second if "ffmpeg" in name]

@@ -1,0 +1,185 @@
+"""The world around the workers: its time, its queues, and the books that must balance in the end."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import moto.sqs.models
+import pytest
+
+import check_upload
+import recover_videos
+import transcode_video
+from faults import Fault, Recorded, Worker, none, service_here
+from local_aws.events import Context, s3_event, scheduled_event, sqs_event
+from videos import local, steps, tools, transcode
+from videos.errors import UnknownVideo
+from videos.model import Video
+from videos.service import Service
+from videos.steps import UploadRequest
+
+VISIBILITY_S = 180
+RECORDED = Recorded()
+
+
+class World:
+    """A service whose clock, deliveries and failures are in the hands of a test.
+
+    Attributes:
+        history: every record that was ever written, by video, as readers could see it.
+    """
+
+    def __init__(self, service: Service, clock: Any) -> None:
+        self.history: dict[str, list[Video]] = defaultdict(list)
+        self.service = replace(service, videos=_Remembered(service, self.history))
+        self.clock = clock
+        self.began = clock()
+
+    @contextmanager
+    def worker(self, fault: Fault = none) -> Iterator[Worker]:
+        worker = Worker(self.service, fault)
+        with worker.at_work():
+            yield worker
+
+    # ── What clients do ──────────────────────────────────────────────────────────
+
+    def ticket(self) -> Video:
+        request = UploadRequest(filename="cat.mp4", content_type="video/mp4", size=1000)
+        return steps.request_upload(request, self.service)[0]
+
+    def send(self, video: Video, file: Path) -> Video:
+        self.service.storage.save(file, video.source_key, content_type="video/mp4")
+        return video
+
+    # ── What AWS does ────────────────────────────────────────────────────────────
+
+    def deliver_event(self, video: Video, fault: Fault = none) -> Worker:
+        with self.worker(fault) as worker:
+            check_upload.handler(
+                s3_event(video.source_key, size_bytes=1, etag="e"), Context("check_upload", 60)
+            )
+        return worker
+
+    def deliver_job(self, fault: Fault = none) -> Worker:
+        """The next job, if there is one ready."""
+        with self.worker(fault) as worker:
+            if job := worker.service.jobs.receive():
+                answer = transcode_video.handler(sqs_event(job), Context("transcode_video", 300))
+                if not answer["batchItemFailures"]:
+                    worker.service.jobs.done(job)
+        return worker
+
+    def recover(self, fault: Fault = none) -> Worker:
+        with self.worker(fault) as worker:
+            recover_videos.handler(scheduled_event(), Context("recover_videos", 300))
+        return worker
+
+    def work_off(self) -> None:
+        """Deliver every job that is ready."""
+        while len(self.deliver_job().calls) > 1:
+            pass
+
+    def go_on(self, *, minutes: int = 1) -> None:
+        """Let time pass as it does: jobs are delivered, and every minute somebody looks after the silent."""
+        self.clock.advance(minutes=minutes)
+        self.recover()
+        self.work_off()
+
+    def settle(self, *videos: Video) -> timedelta:
+        """Go on until nothing moves any more; how long that took, which has a bound."""
+        began = self.clock()
+        self.work_off()
+        while not self.settled(*videos):
+            assert self.clock() - began < self.longest, [self.now(video) for video in videos]
+            self.go_on()
+        return self.clock() - began
+
+    @property
+    def longest(self) -> timedelta:
+        """From ticket to end, as the README says: even if nobody works."""
+        service, minute = self.service, timedelta(minutes=1)
+        return service.ticket_lasts + (service.most_rounds + 1) * (service.queue_patience + minute)
+
+    def settled(self, *videos: Video) -> bool:
+        stats = self.service.jobs.stats()
+        return not stats.waiting and not stats.in_flight and all(map(self.ended, videos))
+
+    def ended(self, video: Video) -> bool:
+        now = self.now(video)
+        return now is None or now.finished
+
+    # ── The books ────────────────────────────────────────────────────────────────
+
+    def now(self, video: Video) -> Video | None:
+        try:
+            return self.service.videos.get(video.id)
+        except UnknownVideo:
+            return None
+
+    def files(self, video: Video) -> set[str]:
+        stored = self.service.storage.keys
+        return set(stored(f"uploads/{video.id}")) | set(stored(video.outputs_prefix))
+
+    def balance(self, video: Video) -> Video | None:
+        """What a video ended as; its files are its own and whole, and it ended once."""
+        now = self.now(video)
+        written = self.history[video.id]
+        assert all(one.attempts <= self.service.most_attempts for one in written)
+        assert self.files(video) == (now.files if now else set())
+        assert [one.progress for one in written] == sorted(one.progress for one in written)
+        ends = [one.state for one in written if one.finished]
+        assert len(set(ends)) <= 1, f"it ended more than once: {ends}"
+        assert now is None or now.finished
+        return now
+
+
+class _Remembered:
+    """Records, and the memory of each that was ever written. What it publishes must be there, and whole."""
+
+    def __init__(self, service: Service, history: dict[str, list[Video]]) -> None:
+        self._videos = service.videos
+        self._storage = service.storage
+        self._history = history
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._videos, name)
+
+    def add(self, video: Video) -> Video:
+        return self._remember(self._videos.add, video)
+
+    def update(self, video: Video) -> Video:
+        return self._remember(self._videos.update, video)
+
+    def delete(self, video_id: str) -> None:
+        with self._lock:
+            self._videos.delete(video_id)
+
+    def _remember(self, write: Callable[..., Video], video: Video, *more: Any) -> Video:
+        with self._lock:
+            written = write(video, *more)
+            for output in written.outputs:
+                if output not in self._history[video.id][-1].outputs:
+                    assert self._storage.stat(output.key).size_bytes == output.size_bytes, "half an output"
+            self._history[video.id].append(written)
+        return written
+
+
+@contextmanager
+def in_our_hands(clock: Any) -> Iterator[None]:
+    """Queues go by ``clock``, handlers work for their thread's worker, tools are played from a record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "time", SimpleNamespace(time=lambda: clock().timestamp()))
+        patch.setattr(moto.sqs.models, "unix_time", lambda *_: clock().timestamp())
+        patch.setattr(moto.sqs.models, "unix_time_millis", lambda *_: clock().timestamp() * 1000)
+        for handler in (check_upload, recover_videos, transcode_video):
+            patch.setattr(handler, "service", service_here)
+        patch.setattr(tools, "run", RECORDED.run)
+        patch.setattr(transcode, "PROGRESS_STEP_S", 0.0)
+        yield
