@@ -6,8 +6,9 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos.api import logged, make_api
+from videos.api import make_api
 from videos.health import health
+from videos.logs import logged
 from videos.wiring import http_settings, service
 
 app = make_api(http_settings().allowed_origins)

@@ -33,6 +33,7 @@ from starlette.responses import Response
 from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import ROUTES, Gateway, refuse, refuse_route
+from local_aws.lines import show_lines
 from local_aws.workers import GRACE_S, Workers
 from videos import steps, wiring
 from videos.errors import VideoError
@@ -40,14 +41,12 @@ from videos.local import FolderStorage, SqliteJobs
 
 EVENT_HANDLERS = ("check_upload", "transcode_video", "recover_videos")
 
-log = logging.getLogger("local_server")
-
 
 def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    log.addHandler(logging.StreamHandler())
+    show_lines(sys.stderr)
     logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # clients are told already
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)

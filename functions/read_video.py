@@ -10,8 +10,9 @@ from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import playlists, steps, views
-from videos.api import base_url, logged, logger, make_api, no_such_route
+from videos.api import base_url, make_api, no_such_route
 from videos.errors import NotPlayable, UnknownRoute, VideoError
+from videos.logs import logged, logger
 from videos.model import Output, Video
 from videos.wiring import http_settings, service
 
@@ -69,7 +70,7 @@ def read_file(video_id: str, file: str) -> Response[Any]:
 @app.delete("/videos/<video_id>")
 def delete_video(video_id: str) -> Response[Any]:
     steps.delete_video(steps.known_id(video_id), service())
-    logger.info("deleted", video_id=video_id)
+    logger.info("deleted")
     return Response(HTTPStatus.NO_CONTENT, body="")
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import steps
-from videos.api import logged, logger
+from videos.logs import logged, logger
 from videos.wiring import service
 
 
 @logged
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     for video_id, outcome in steps.recover_videos(service()):
-        logger.info("recovered", video_id=video_id, outcome=outcome)
+        logger.info("looked after", video_id=video_id, outcome=outcome)

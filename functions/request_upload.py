@@ -13,8 +13,9 @@ import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import form, steps, views
-from videos.api import base_url, json_body, logged, logger, make_api
+from videos.api import base_url, json_body, make_api
 from videos.errors import BadRequest
+from videos.logs import logged, logger
 from videos.wiring import http_settings, service
 
 UPLOAD_EXAMPLE = '{"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes'

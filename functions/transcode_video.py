@@ -5,8 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos.api import logged, logger
 from videos.errors import UnknownVideo
+from videos.logs import about, logged, logger
 from videos.ports import Job
 from videos.transcode import transcode
 from videos.wiring import service
@@ -22,6 +22,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _transcode_one(record: dict[str, Any]) -> bool:
+    about(None)
     try:
         job = Job(
             video_id=json.loads(record["body"])["video_id"],
@@ -31,6 +32,7 @@ def _transcode_one(record: dict[str, Any]) -> bool:
     except (KeyError, TypeError, ValueError):
         logger.exception("no job of ours", body=record.get("body"))  # it ends among the dead letters
         return False
+    about(str(job.video_id))
     try:
         video = transcode(
             job.video_id,
@@ -39,11 +41,11 @@ def _transcode_one(record: dict[str, Any]) -> bool:
             last_try=job.receives >= service().most_attempts,
         )
     except UnknownVideo:
-        logger.info("nothing to transcode", video_id=job.video_id)
+        logger.info("nothing to transcode")
     except Exception:
-        logger.exception("not transcoded", video_id=job.video_id, receives=job.receives)
+        logger.exception("not transcoded", receives=job.receives)
         service().jobs.give_back(job, delay_s=min(2**job.receives, LONGEST_PAUSE_S))
         return False
     else:
-        logger.info("transcoded", video_id=job.video_id, state=video.state, failure=video.failure)
+        logger.info("transcoded", state=video.state, failure=video.failure)
     return True

@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "playlists": {"model"},
     "probe": {"boxes", "errors", "model", "tools"},
     "form": {"errors"},
-    "service": {"model", "ports", "rules", "tools"},
-    "steps": {"advice", "errors", "model", "ports", "probe", "rules", "service"},
+    "service": {"logs", "model", "ports", "rules", "tools"},
+    "steps": {"advice", "errors", "logs", "model", "ports", "probe", "rules", "service"},
     "transcode": {
         "errors",
         "fragments",
@@ -43,7 +43,8 @@ MAY_IMPORT = {
     "check": {"errors", "probe", "rules", "views", "wiring"},
     "redrive": {"errors", "model", "service", "steps", "wiring"},
     "wiring": {"aws", "local", "model", "rules", "service", "tools"},
-    "api": {"errors"},
+    "logs": set(),
+    "api": {"errors", "logs"},
 }
 
 

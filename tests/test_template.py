@@ -135,7 +135,8 @@ def test_the_defaults_of_the_template_are_those_of_the_code():
 
 def test_every_setting_of_the_template_is_read_and_documented():
     documented = f"{wiring.make_service.__doc__} {wiring.http_settings.__doc__}"
-    of_others = {"MAGIC", "POWERTOOLS_LOG_LEVEL", "AWS_ENDPOINT_URL"}  # libmagic's, Powertools', boto3's
+    # libmagic's, Powertools', boto3's
+    of_others = {"MAGIC", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "AWS_ENDPOINT_URL"}
 
     settings = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) - of_others
 

@@ -1,7 +1,6 @@
 """API Gateway: HTTP to the handlers of ROUTES and back."""
 
 import base64
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from local_aws.events import api_event, invoke
 from videos import api
 from videos.errors import BodyTooLarge, VideoError, WrongMethod
+from videos.logs import logger as log
 
 # The same routes as template.yaml, the more particular first; tests/test_template.py compares the two.
 ROUTES = {
@@ -28,8 +28,6 @@ ROUTES = {
 
 BODY_BYTES = 4_400_000  # Lambda takes events of 6 MB, and a file in one is base64
 TIMEOUT_S = 29  # API Gateway waits no longer
-
-log = logging.getLogger("local_server")
 
 
 class Gateway:
@@ -64,7 +62,7 @@ class Gateway:
             try:
                 reply = _response(await self._invoke(function, event))
             except Exception:
-                log.exception("%s broke", function)
+                log.exception("%s broke", function, video_id=request.path_params.get("video_id"))
                 return JSONResponse(api.internal_error(), 502)
             if method != "GET":
                 self._on_change()

@@ -3,7 +3,6 @@
 What they take stays in its queue until it is done, so nothing is lost when they are killed.
 """
 
-import logging
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 from local_aws.events import invoke, s3_event, scheduled_event, sqs_event
 from videos.errors import Unavailable
 from videos.local import FolderStorage, SqliteJobs
+from videos.logs import logger as log
 from videos.ports import Job
 
 TIMEOUT_S = 900
@@ -23,8 +23,6 @@ LONGEST_PAUSE_S = 60
 RECOVER_EVERY_S = 60
 POLL_S = 1.0  # how late a delayed job may be; new ones ring
 GRACE_S = 3  # for what is running when we are asked to stop
-
-log = logging.getLogger("local_server")
 
 
 class Workers:
@@ -85,6 +83,7 @@ class Workers:
     def _work_off(self, queue: SqliteJobs, function: str, event_of: Callable[[Job], dict[str, Any]]) -> None:
         while not self._stopping.is_set():
             heard = self._rings
+            log.thread_safe_clear_keys()  # of the last invocation
             try:
                 job = queue.receive()
                 if job is None:

@@ -9,6 +9,7 @@
     local    those ports on a folder and SQLite
     api      HTTP vocabulary: resolver, answers, errors to status codes
     wiring   the environment, read once, made into ports
+    logs     the log, with the video's id on every line
     errors   every refusal
 
 Imports point one way, handlers → api, wiring, steps → tools, rules, ports →

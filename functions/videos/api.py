@@ -1,18 +1,16 @@
 """The HTTP vocabulary: resolver, answers, and the one table from errors to status codes."""
 
 import json
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response, content_types
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import errors
 from videos.errors import UnknownRoute, VideoError
+from videos.logs import logger
 
 STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
@@ -32,30 +30,6 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
 # What a web page may read of an answer besides its body.
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After"]
 ROUTES = "POST /upload, POST /preflight, GET and DELETE /videos/{id}…, GET /health"
-
-logger = Logger(service="tiktoken")
-Answer = TypeVar("Answer")
-Handler = Callable[[dict[str, Any], LambdaContext], Answer]
-
-
-def logged(handler: Handler[Answer]) -> Handler[Answer]:
-    """Every log line of an invocation names the function and the request.
-
-    Powertools' ``inject_lambda_context`` keeps these keys for the whole process; the local
-    server runs invocations side by side, so they are kept for each thread.
-    """
-
-    @wraps(handler)
-    def invocation(event: dict[str, Any], context: LambdaContext) -> Answer:
-        logger.thread_safe_clear_keys()
-        logger.thread_safe_append_keys(
-            function_name=context.function_name,
-            function_request_id=context.aws_request_id,
-            correlation_id=event.get("requestContext", {}).get("requestId", context.aws_request_id),
-        )
-        return handler(event, context)
-
-    return invocation
 
 
 def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:

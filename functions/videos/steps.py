@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import uuid6
 
-from videos import rules
+from videos import logs, rules
 from videos.advice import fitting_bit_rate
 from videos.errors import (
     BadRequest,
@@ -332,6 +332,7 @@ def recover_videos(service: Service, *, limit: int = 100, within_s: float = 45.0
         for video in page:
             if time.monotonic() - began > within_s:
                 return list(seen.items())
+            logs.about(video.id)
             try:
                 seen[video.id] = str(_recover(video, service).state)
             except Exception as error:  # one that cannot be helped now must not keep the others waiting
