@@ -31,7 +31,7 @@ def request_upload() -> tuple[dict[str, Any], int]:
     if kind.lower().startswith("multipart/form-data"):
         return take_file(kind)
     video, ticket = steps.request_upload(_asked(steps.UploadRequest, UPLOAD_EXAMPLE), service())
-    logger.info("ticket", video_id=video.id, method=ticket.method)
+    logger.info("ticket", method=ticket.method)
     return views.ticket(video, ticket, _base_url()), HTTPStatus.CREATED
 
 
@@ -51,7 +51,7 @@ def take_file(content_type: str) -> tuple[dict[str, Any], int]:
             poster_time=sent.poster_time,
         )
     assert video.media
-    logger.info("received", video_id=video.id, state=video.state)
+    logger.info("received", state=video.state)
     answer = {"id": video.id, "url": views.video_url(video, _base_url()), "specs": views.specs(video.media)}
     return {**answer, "state": video.state, "links": views.links(video, _base_url())}, HTTPStatus.CREATED
 

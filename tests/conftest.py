@@ -38,6 +38,8 @@ TABLE = {
         {"AttributeName": "id", "AttributeType": "S"},
         {"AttributeName": "shard", "AttributeType": "S"},
         {"AttributeName": "recover_at", "AttributeType": "S"},
+        {"AttributeName": "waiting", "AttributeType": "S"},
+        {"AttributeName": "queued_at", "AttributeType": "S"},
     ],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
     "GlobalSecondaryIndexes": [
@@ -48,7 +50,15 @@ TABLE = {
                 {"AttributeName": "recover_at", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }
+        },
+        {
+            "IndexName": "queued",
+            "KeySchema": [
+                {"AttributeName": "waiting", "KeyType": "HASH"},
+                {"AttributeName": "queued_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
     ],
 }
 

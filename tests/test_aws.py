@@ -122,6 +122,25 @@ def test_urls_name_the_host_that_clients_reach(monkeypatch):
     assert link.startswith("http://localhost:4566/media/a?")
 
 
+def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeypatch):
+    videos = moto_rig.videos
+    put, tries = videos._dynamodb.put_item, []
+
+    def conflicting(**request):
+        tries.append(request)
+        if len(tries) > 3:
+            return put(**request)
+        error = {"Error": {"Code": "TransactionConflictException"}}
+        raise videos._dynamodb.exceptions.TransactionConflictException(error, "PutItem")
+
+    monkeypatch.setattr(videos._dynamodb, "put_item", conflicting)
+    monkeypatch.setattr(aws.time, "sleep", lambda _: None)
+
+    videos.add(a_video())
+
+    assert videos.get("v1")
+
+
 def test_a_record_is_made_of_native_attributes(moto_rig, fake_aws):
     moto_rig.videos.add(a_full_video())
 

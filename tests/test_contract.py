@@ -496,8 +496,65 @@ def test_a_deleted_video_is_unknown_and_cannot_be_updated_back(rig):
         rig.videos.update(video)
 
 
-def test_deleting_a_video_that_is_not_there_is_no_error(rig):
-    rig.videos.delete("none")
+def test_deleting_a_video_that_is_not_there_says_so_and_counts_nothing(rig):
+    with pytest.raises(UnknownVideo):
+        rig.videos.delete("none", {"deleted": 1})
+
+    assert rig.videos.counted(HOUR) == {}
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_what_comes_with_a_write_is_counted_with_it(rig):
+    video = rig.videos.add(a_video(), {"uploads_requested": 1})
+    video = rig.videos.update(video, {"refused": 1, "refused:frame rate": 2})
+    rig.videos.update(video)
+    rig.videos.delete("v1", {"deleted": 1})
+
+    assert rig.videos.counted(HOUR) == {
+        "uploads_requested": 1, "refused": 1, "refused:frame rate": 2, "deleted": 1,
+    }  # fmt: skip
+
+
+def test_a_write_that_lost_its_race_counts_nothing(rig):
+    video = rig.videos.add(a_video(), {"uploads_requested": 1})
+    with pytest.raises(LostRace):
+        rig.videos.add(a_video(), {"uploads_requested": 1})
+    rig.videos.update(video, {"accepted": 1})
+
+    with pytest.raises(LostRace):
+        rig.videos.update(video, {"accepted": 1})
+
+    assert rig.videos.counted(HOUR) == {"uploads_requested": 1, "accepted": 1}
+
+
+def test_many_count_at_once_and_none_is_forgotten(rig):
+    def register(worker: int) -> None:
+        for number in range(5):
+            while True:
+                try:
+                    rig.videos.add(a_video(f"v{worker}-{number}"), {"uploads_requested": 1})
+                    break
+                except Unavailable:  # DynamoDB lets two transactions at one item collide
+                    continue
+
+    at_once(register)
+
+    assert rig.videos.counted(HOUR) == {"uploads_requested": 80}
+
+
+def test_the_video_that_has_been_queued_for_longest_is_known(rig):
+    assert rig.videos.oldest_queued() is None
+
+    for minutes, state in ((5, State.QUEUED), (9, State.QUEUED), (20, State.PROCESSING)):
+        rig.videos.add(
+            replace(a_video(f"v{minutes}"), state=state, updated_at=NOON - timedelta(minutes=minutes))
+        )
+
+    assert rig.videos.oldest_queued() == NOON - timedelta(minutes=9)
+    rig.videos.update(rig.videos.get("v9").to(State.PROCESSING, at=NOON, recover_at=NOON))
+    assert rig.videos.oldest_queued() == NOON - timedelta(minutes=5)
 
 
 def ids(videos: list[Video]) -> list[str]:

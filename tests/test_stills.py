@@ -149,7 +149,7 @@ def test_the_time_left_is_told_while_it_is_encoded_and_falls(local_service, clip
     monkeypatch.setattr(
         local_service.videos,
         "update",
-        lambda video: told.append((video.progress, video.time_left_s)) or update(video),
+        lambda video, counts: told.append((video.progress, video.time_left_s)) or update(video, counts),
     )
 
     transcode(checked(local_service, clip(seconds=4)).id, local_service)

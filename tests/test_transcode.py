@@ -365,7 +365,9 @@ def test_a_write_whose_answer_was_lost_and_that_was_sent_again_is_still_ours(ser
 def test_progress_never_goes_down(service, clip, monkeypatch):
     seen = []
     update = service.videos.update
-    monkeypatch.setattr(service.videos, "update", lambda video: seen.append(video.progress) or update(video))
+    monkeypatch.setattr(
+        service.videos, "update", lambda video, counts: seen.append(video.progress) or update(video, counts)
+    )
 
     transcode(checked(service, clip(seconds=5)).id, service)
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -151,15 +151,15 @@ class _Remembered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._videos, name)
 
-    def add(self, video: Video) -> Video:
-        return self._remember(self._videos.add, video)
+    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+        return self._remember(self._videos.add, video, counts)
 
-    def update(self, video: Video) -> Video:
-        return self._remember(self._videos.update, video)
+    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+        return self._remember(self._videos.update, video, counts)
 
-    def delete(self, video_id: str) -> None:
+    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
         with self._lock:
-            self._videos.delete(video_id)
+            self._videos.delete(video_id, counts)
 
     def _remember(self, write: Callable[..., Video], video: Video, *more: Any) -> Video:
         with self._lock:

@@ -9,7 +9,9 @@ with the last, everything here works on an emulator.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from decimal import Decimal
 from functools import cached_property
 from math import ceil, floor
 from pathlib import Path
+from random import randrange, uniform
 from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -28,18 +31,32 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from videos import counters
 from videos.errors import LostRace, Unavailable, UnknownVideo
 from videos.model import State, StoredObject, Video
 from videos.ports import Job, QueueStats, Ticket
 
 IN_FLIGHT_INDEX = "in_flight"
 IN_FLIGHT_SHARDS = 8
+QUEUED_INDEX = "queued"
+COUNT_SHARDS = 8
+READ_AT_ONCE = 100  # DynamoDB reads no more items in one request
 KEPT_AFTER_REFUSAL = timedelta(days=30)
 LONGEST_ID = 512  # characters; at four bytes each, a DynamoDB key takes no more
 LONGEST_DELAY_S = 900  # SQS delays no message for longer
 # How SQS says that a receipt is no longer good.
 NO_LONGER_OURS = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"})
 ERASED_AT_ONCE = 1000  # S3 takes no more keys in one request
+REFUSED = "ConditionalCheckFailed"  # for any other reason, a transaction may be tried again
+CONFLICT_PAUSES_S = (
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+)  # at most, each; two may count in one item
 
 
 class S3Storage:
@@ -177,13 +194,16 @@ class DynamoVideos:
                 which so holds unfinished videos only
     expires_at  when DynamoDB may drop the record, in epoch seconds: 30 days after
                 the last write of a video that is rejected, failed or expired
+    waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
+
+    What is counted lies in items of its own, ``counts#<slot>#<shard>``; the shards keep writers apart.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
 
-    def add(self, video: Video) -> Video:
-        return self._write(video, ConditionExpression="attribute_not_exists(id)")
+    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+        return self._write(video, counts, ConditionExpression="attribute_not_exists(id)")
 
     def get(self, video_id: str) -> Video:
         if not 0 < len(video_id) <= LONGEST_ID:  # no key of DynamoDB's, so no video's
@@ -194,16 +214,39 @@ class DynamoVideos:
             raise UnknownVideo(video_id)
         return _video(answer["Item"])
 
-    def update(self, video: Video) -> Video:
+    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         return self._write(
             video,
+            counts,
             ConditionExpression="version = :read",
             ExpressionAttributeValues={":read": {"N": str(video.version)}},
         )
 
-    def delete(self, video_id: str) -> None:
+    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+        there = {"Key": _key(video_id), "ConditionExpression": "attribute_exists(id)"}
+        if not self._transact({"Delete": {"TableName": self._table, **there}}, counts):
+            raise UnknownVideo(video_id)
+
+    def counted(self, back: timedelta) -> Mapping[str, int]:
+        slots = counters.slots(datetime.now(UTC), back)
+        keys = [_counts_key(slot, shard) for slot in slots for shard in range(COUNT_SHARDS)]
+        total: Counter[str] = Counter()
+        for item in self._items(keys):
+            total.update({name: int(value["N"]) for name, value in item.items() if "N" in value})
+        del total["expires_at"]
+        return total
+
+    def oldest_queued(self) -> datetime | None:
+        """From the index, which may lag behind."""
         with _answers("DynamoDB"):
-            self._dynamodb.delete_item(TableName=self._table, Key=_key(video_id))
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=QUEUED_INDEX,
+                KeyConditionExpression="waiting = :queued",
+                ExpressionAttributeValues={":queued": {"S": State.QUEUED}},
+                Limit=1,
+            )
+        return next((datetime.fromisoformat(item["queued_at"]["S"]) for item in answer["Items"]), None)
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """Takes only keys from the index, which may lag behind, and reads the videos themselves."""
@@ -222,17 +265,69 @@ class DynamoVideos:
         with _answers("DynamoDB"):
             self._dynamodb.get_item(TableName=self._table, Key=_key("ping"))
 
-    def _write(self, video: Video, **condition: Any) -> Video:
+    def _write(self, video: Video, counts: Mapping[str, int], **condition: Any) -> Video:
         written = replace(video, version=video.version + 1)
-        with _answers("DynamoDB"):
-            try:
-                self._dynamodb.put_item(TableName=self._table, Item=_item(written), **condition)
-            except self._dynamodb.exceptions.ConditionalCheckFailedException:
-                raise LostRace(
-                    f"Video {video.id} was changed by somebody else.",
-                    suggestions=["Read the video again; what you wanted may be done already."],
-                ) from None
+        put = {"Put": {"TableName": self._table, "Item": _item(written), **condition}}
+        if not self._transact(put, counts):
+            raise LostRace(
+                f"Video {video.id} was changed by somebody else.",
+                suggestions=["Read the video again; what you wanted may be done already."],
+            )
         return written
+
+    def _transact(self, write: Mapping[str, Any], counts: Mapping[str, int]) -> bool:
+        """Do a conditional write, and count; whether its condition held."""
+        [(kind, request)] = write.items()
+        failed = self._dynamodb.exceptions
+        for pause_s in CONFLICT_PAUSES_S:
+            added = [self._add_up(counts)] if counts else []
+            with _answers("DynamoDB"):
+                try:
+                    if added:
+                        self._dynamodb.transact_write_items(TransactItems=[write, *added])
+                    elif kind == "Put":
+                        self._dynamodb.put_item(**request)
+                    else:
+                        self._dynamodb.delete_item(**request)
+                except failed.ConditionalCheckFailedException:
+                    return False
+                except failed.TransactionCanceledException as cancelled:
+                    reasons = cancelled.response["CancellationReasons"]
+                except failed.TransactionConflictException:  # a plain write met somebody's transaction
+                    reasons = [{"Code": "TransactionConflict"}]
+                else:
+                    return True
+            if reasons[0]["Code"] == REFUSED:
+                return False
+            time.sleep(uniform(0, pause_s))  # noqa: S311  it spreads the tries, and hides nothing
+        codes = {reason["Code"] for reason in reasons} - {"None"}
+        raise _unavailable("DynamoDB", ", ".join(sorted(codes)), ours=False)
+
+    def _add_up(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        names = {f"#{place}": name for place, name in enumerate(counts)}
+        numbers = {f":{place}": {"N": str(number)} for place, number in enumerate(counts.values())}
+        expires_at = {"N": str(int((now + counters.KEPT).timestamp()))}
+        added = ", ".join(f"#{place} :{place}" for place in range(len(counts)))
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _counts_key(counters.slot(now), randrange(COUNT_SHARDS)),  # noqa: S311  spreads writers
+                "UpdateExpression": f"ADD {added} SET expires_at = :expires_at",
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": {**numbers, ":expires_at": expires_at},
+            }
+        }
+
+    def _items(self, keys: Sequence[dict[str, Any]], **how: Any) -> Iterator[dict[str, Any]]:
+        """Those of the items that are there."""
+        for start in range(0, len(keys), READ_AT_ONCE):
+            wanted = {self._table: {"Keys": keys[start : start + READ_AT_ONCE], **how}}
+            while wanted:  # what is more than DynamoDB answers at once, it names
+                with _answers("DynamoDB"):
+                    answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                yield from answer["Responses"].get(self._table, ())
+                wanted = answer.get("UnprocessedKeys")
 
     def _due(self, shard: str, now: datetime, limit: int) -> list[tuple[str, str]]:
         """When and which, of one shard, the longest overdue first."""
@@ -447,6 +542,8 @@ def _item(video: Video) -> dict[str, Any]:
     if video.recover_at:
         fields["recover_at"] = _sortable(video.recover_at)
         fields["shard"] = str(crc32(video.id.encode()) % IN_FLIGHT_SHARDS)
+    if video.state is State.QUEUED:
+        fields["waiting"], fields["queued_at"] = str(video.state), _sortable(video.updated_at)
     if video.finished and video.state is not State.COMPLETED:
         fields["expires_at"] = int((video.updated_at + KEPT_AFTER_REFUSAL).timestamp())
     return {name: _to_attribute(value) for name, value in fields.items()}
@@ -461,9 +558,13 @@ def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _sortable(time: datetime) -> str:
+def _sortable(at: datetime) -> str:
     """ISO 8601, always in UTC and of the same width, so that it sorts as text."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _counts_key(slot: str, shard: int) -> dict[str, Any]:
+    return _key(f"counts#{slot}#{shard}")
 
 
 def _key(video_id: str) -> dict[str, Any]:

@@ -20,20 +20,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
 from secrets import token_bytes
 from stat import S_ISREG
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import msgspec
 
-from videos.errors import LostRace, Unavailable, UnknownVideo
-from videos.model import StoredObject, Video
+from videos import counters
+from videos.errors import LostRace, Unavailable, UnknownVideo, VideoError
+from videos.model import State, StoredObject, Video
 from videos.ports import Job, QueueStats, Ticket
 
 LARGEST_PUT_BYTES = 5 * 1024**3  # S3 takes no more in one PUT
@@ -336,28 +337,39 @@ class Upload:
                 _sync(changed)
 
 
+_UPDATED_AT = "json_extract(CAST(document AS TEXT), '$.updated_at')"
+_IS_QUEUED = f"json_extract(CAST(document AS TEXT), '$.state') = '{State.QUEUED}'"
+
+
 class SqliteVideos:
     """Each record as JSON, beside the two columns that are compared."""
 
     def __init__(self, path: Path) -> None:
-        self._run = _Database(
+        self._database = _Database(
             path,
-            """
+            f"""
             CREATE TABLE IF NOT EXISTS videos (
                 id TEXT PRIMARY KEY, version INTEGER NOT NULL, recover_at REAL, document BLOB NOT NULL
             );
             CREATE INDEX IF NOT EXISTS in_flight ON videos (recover_at) WHERE recover_at IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS queued ON videos ({_UPDATED_AT}) WHERE {_IS_QUEUED};
+            CREATE TABLE IF NOT EXISTS counts (
+                slot TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (slot, name)
+            ) WITHOUT ROWID;
             """,
-        ).run
+        )
+        self._run = self._database.run
 
-    def add(self, video: Video) -> Video:
+    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         written = replace(video, version=video.version + 1)
-        added = self._run(
-            "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-            video.id, written.version, _recover_at(written), msgspec.json.encode(written),
-        )  # fmt: skip
-        if not added:
-            raise _lost(video)
+        with self._database.transaction() as run:
+            added = run(
+                "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+                video.id, *_columns(written),
+            )  # fmt: skip
+            if not added:
+                raise _lost(video)
+            _count(run, counts)
         return written
 
     def get(self, video_id: str) -> Video:
@@ -365,19 +377,33 @@ class SqliteVideos:
             return _video(document)
         raise UnknownVideo(video_id)
 
-    def update(self, video: Video) -> Video:
+    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         written = replace(video, version=video.version + 1)
-        updated = self._run(
-            "UPDATE videos SET version = ?, recover_at = ?, document = ? "
-            "WHERE id = ? AND version = ? RETURNING id",
-            written.version, _recover_at(written), msgspec.json.encode(written), video.id, video.version,
-        )  # fmt: skip
-        if not updated:
-            raise _lost(video)
+        with self._database.transaction() as run:
+            updated = run(
+                "UPDATE videos SET version = ?, recover_at = ?, document = ? "
+                "WHERE id = ? AND version = ? RETURNING id",
+                *_columns(written), video.id, video.version,
+            )  # fmt: skip
+            if not updated:
+                raise _lost(video)
+            _count(run, counts)
         return written
 
-    def delete(self, video_id: str) -> None:
-        self._run("DELETE FROM videos WHERE id = ?", video_id)
+    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+        with self._database.transaction() as run:
+            if not run("DELETE FROM videos WHERE id = ? RETURNING id", video_id):
+                raise UnknownVideo(video_id)
+            _count(run, counts)
+
+    def counted(self, back: timedelta) -> Mapping[str, int]:
+        since = counters.slots(datetime.now(UTC), back)[-1]
+        found = self._run("SELECT name, sum(number) FROM counts WHERE slot >= ? GROUP BY name", since)
+        return dict(found)
+
+    def oldest_queued(self) -> datetime | None:
+        [(updated_at,)] = self._run(f"SELECT min({_UPDATED_AT}) FROM videos WHERE {_IS_QUEUED}")
+        return datetime.fromisoformat(updated_at) if updated_at else None
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         found = self._run(
@@ -503,6 +529,12 @@ class SqliteJobs:
         return QueueStats(waiting=total - in_flight - dead, in_flight=in_flight, dead=dead)
 
 
+class _Run(Protocol):
+    """Runs one statement; its rows are returned."""
+
+    def __call__(self, statement: str, *values: object) -> list[tuple[Any, ...]]: ...
+
+
 class _Database:
     """One SQLite file for many threads: each statement borrows a connection, or opens one."""
 
@@ -522,6 +554,18 @@ class _Database:
             return connection.execute(statement, values).fetchall()
 
     @contextmanager
+    def transaction(self) -> Iterator[_Run]:
+        """Several statements that happen all or, if something is raised, not at all; gives their ``run``."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield lambda statement, *values: connection.execute(statement, values).fetchall()
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
             connection = self._idle.pop() if self._idle else self._open()
@@ -532,6 +576,9 @@ class _Database:
         except sqlite3.Error as error:
             connection.close()
             raise _unavailable("The database", error) from error
+        except VideoError:
+            self._idle.append(connection)
+            raise
         self._idle.append(connection)
 
     def _open(self) -> sqlite3.Connection:
@@ -554,8 +601,21 @@ def _video(document: bytes) -> Video:
     return msgspec.json.decode(document, type=Video)
 
 
-def _recover_at(video: Video) -> float | None:
-    return video.recover_at.timestamp() if video.recover_at else None
+def _columns(video: Video) -> tuple[int, float | None, bytes]:
+    """Of a row: version, recover_at, document."""
+    recover_at = video.recover_at.timestamp() if video.recover_at else None
+    return video.version, recover_at, msgspec.json.encode(video)
+
+
+def _count(run: _Run, counts: Mapping[str, int]) -> None:
+    slot = counters.slot(datetime.now(UTC))
+    for name, number in counts.items():
+        run(
+            "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
+            slot, name, number,
+        )  # fmt: skip
+    if counts:
+        run("DELETE FROM counts WHERE slot < ?", counters.slot(datetime.now(UTC) - counters.KEPT))
 
 
 def _lost(video: Video) -> LostRace:

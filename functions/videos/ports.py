@@ -9,7 +9,7 @@ nothing of boto3 or sqlite3 through.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -78,15 +78,18 @@ class Storage(Protocol):
 
 
 class Videos(Protocol):
-    """One record per video."""
+    """One record per video, and what was counted of them.
 
-    def add(self, video: Video) -> Video:
+    ``counts`` are added up in the very write that they come with: all of it happens, or nothing.
+    """
+
+    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         """Write a new record and return it as stored. Raises LostRace if the id is taken."""
 
     def get(self, video_id: str) -> Video:
         """The record, as last written. Raises UnknownVideo."""
 
-    def update(self, video: Video) -> Video:
+    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         """Write ``video`` if nobody has since it was read, and return it as stored.
 
         Compares ``version`` and counts it up. This is the service's only lock: a step
@@ -96,8 +99,14 @@ class Videos(Protocol):
             LostRace: the stored version is another one, or the record is gone.
         """
 
-    def delete(self, video_id: str) -> None:
-        """A missing record is no error."""
+    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+        """Raises UnknownVideo if there is no record (any more)."""
+
+    def counted(self, back: timedelta) -> Mapping[str, int]:
+        """What was counted in the span before now, give or take a ``counters.SLOT``; reads no videos."""
+
+    def oldest_queued(self) -> datetime | None:
+        """Since when the video has been waiting that has been ``queued`` for longest; None if none is."""
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, the longest overdue first

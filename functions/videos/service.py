@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from videos import counters, logs
+from videos.model import Video
 from videos.ports import Jobs, Storage, Videos
 from videos.rules import SPEC, Spec
 from videos.tools import MediaTools
@@ -45,6 +47,26 @@ class Service:
     most_attempts: int = 5
     most_rounds: int = 12
     workspace: Path | None = None
+
+    def register(self, video: Video) -> Video:
+        """Write a new video and count it, or neither. Raises LostRace."""
+        figures = counters.of_new()
+        registered = self.videos.add(video, counters.counts(figures))
+        logs.about(video.id)
+        return registered
+
+    def record(self, before: Video, after: Video) -> Video:
+        """Write what became of a video, unless somebody has since, and count what happened.
+
+        Raises LostRace; then nothing was counted either.
+        """
+        figures = counters.of_step(before, after)
+        return self.videos.update(after, counters.counts(figures))
+
+    def erase(self, video_id: str) -> None:
+        """Remove a record, and count that. Raises UnknownVideo if there is none any more."""
+        figures = counters.of_end()
+        self.videos.delete(video_id, counters.counts(figures))
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:

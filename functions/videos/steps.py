@@ -86,7 +86,7 @@ def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Tic
         exact_bytes=request.size if request.exact_size else None,
         expires_at=video.upload_expires_at,
     )
-    return service.videos.add(video), ticket
+    return service.register(video), ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def receive_file(
         Refused: the file breaks the spec.
         ToolFailed: it could not be checked now; the upload's own event will.
     """
-    video = service.videos.add(_new_video(filename, content_type, service, poster_time))
+    video = service.register(_new_video(filename, content_type, service, poster_time))
     service.storage.save(file, video.source_key, content_type=video.content_type)
     video = check_upload(video.id, service)
     if video.problems:
@@ -212,7 +212,7 @@ def check_upload(video_id: str, service: Service) -> Video:
         )
         service.jobs.put(video.id)
     try:
-        checked = service.videos.update(checked)
+        checked = service.record(video, checked)
     except LostRace:
         checked = service.videos.get(video_id)
     if checked.state is State.REJECTED:
@@ -243,13 +243,13 @@ def reject(video: Video, problems: Sequence[Problem], service: Service, *, failu
         outputs=(),
         playable_at=None,
     )
-    return service.videos.update(rejected)
+    return service.record(video, rejected)
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
     """Give a video up for a reason of ours. Its upload is kept, and a dead letter, for ``redrive``."""
     service.jobs.bury(video.id)  # before the update: a crash here costs a spare letter, not a lost one
-    return service.videos.update(video.to(State.FAILED, at=service.now(), failure=reason))
+    return service.record(video, video.to(State.FAILED, at=service.now(), failure=reason))
 
 
 def set_aside(video_id: str, service: Service) -> None:
@@ -276,7 +276,8 @@ def delete_video(video_id: str, service: Service) -> None:
         sweep(video_id, service)
         raise
     service.jobs.put(video_id, delay_s=CLEAN_UP_AFTER_S)
-    service.videos.delete(video_id)
+    with suppress(UnknownVideo):  # somebody else was quicker
+        service.erase(video_id)
     sweep(video_id, service)
 
 
@@ -350,14 +351,14 @@ def _recover(video: Video, service: Service) -> Video:
         tried = max(video.attempts, video.rounds)
         return fail(video, f"It was tried {tried} times without success.", service)
     if not waits:
-        video = service.videos.update(video.postponed(now + service.queue_patience, rounds=1))
+        video = service.record(video, video.postponed(now + service.queue_patience, rounds=1))
         service.jobs.put(video.id)
         return video
-    video = service.videos.update(video.postponed(now + service.look_again, rounds=too_late))
+    video = service.record(video, video.postponed(now + service.look_again, rounds=too_late))
     try:
         return check_upload(video.id, service)  # its event may have been lost
     except FileNotFoundError:
-        return service.videos.update(video.to(State.EXPIRED, at=now)) if too_late else video
+        return service.record(video, video.to(State.EXPIRED, at=now)) if too_late else video
     except (ToolFailed, Unavailable, OSError) as error:
         if video.rounds < service.most_rounds:
             raise

@@ -313,7 +313,7 @@ class _Attempt:
         recover_at = None if state is State.COMPLETED else now + self.service.look_again
         next_one = self.video.to(state, at=now, recover_at=recover_at, **facts)
         try:
-            self.video = self.service.videos.update(next_one)
+            self.video = self.service.record(self.video, next_one)
         except LostRace:
             written = replace(next_one, version=next_one.version + 1)
             if self.service.videos.get(self.video.id) != written:
