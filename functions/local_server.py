@@ -3,7 +3,7 @@
     python functions/local_server.py --port 8000 --data .data
 
 The handlers are the ones Lambda runs; this only speaks HTTP on one side and Lambda events
-on the other. For development: it trusts whoever connects.
+on the other. For development: unless JWT_ISSUER is set, it trusts whoever connects.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     async def work_on(app: Starlette) -> AsyncIterator[None]:
         workers.start()
         print(app.state.greeting, flush=True)
-        print("For development: it trusts whoever connects.", file=sys.stderr)
+        print(f"For development: {_who_is_trusted()}.", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 
@@ -141,6 +141,11 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         exception_handlers={VideoError: refuse, HTTPException: refuse_route, ClientDisconnect: hang_up},
         lifespan=work_on,
     )
+
+
+def _who_is_trusted() -> str:
+    access = wiring.http_settings().access
+    return f"the API wants tokens of {access.keys.issuer}" if access else "it trusts whoever connects"
 
 
 def hang_up(_: Request, __: Exception) -> Response:

@@ -13,7 +13,7 @@ import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos import form, steps, views
-from videos.api import base_url, json_body, make_api
+from videos.api import asker, base_url, json_body, make_api
 from videos.errors import BadRequest
 from videos.logs import logged, logger
 from videos.wiring import http_settings, service
@@ -27,20 +27,22 @@ app = make_api(http_settings().allowed_origins)
 
 @app.post("/upload")
 def request_upload() -> tuple[dict[str, Any], int]:
+    owner = _owner()
     kind = app.current_event.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
-        return take_file(kind)
-    video, ticket = steps.request_upload(_asked(steps.UploadRequest, UPLOAD_EXAMPLE), service())
+        return take_file(kind, owner)
+    video, ticket = steps.request_upload(_asked(steps.UploadRequest, UPLOAD_EXAMPLE), service(), owner)
     logger.info("ticket", method=ticket.method)
     return views.ticket(video, ticket, _base_url()), HTTPStatus.CREATED
 
 
 @app.post("/preflight")
 def preflight() -> dict[str, Any]:
+    _owner()  # theirs only to know: nothing is kept
     return views.preflight(steps.preflight(_asked(steps.PreflightRequest, PREFLIGHT_EXAMPLE), service()))
 
 
-def take_file(content_type: str) -> tuple[dict[str, Any], int]:
+def take_file(content_type: str, owner: str) -> tuple[dict[str, Any], int]:
     with tempfile.TemporaryDirectory(prefix="form-") as folder:
         sent = form.file_of(_body_bytes(), content_type, Path(folder))
         video = steps.receive_file(
@@ -49,6 +51,7 @@ def take_file(content_type: str) -> tuple[dict[str, Any], int]:
             sent.path,
             service(),
             poster_time=sent.poster_time,
+            owner=owner,
         )
     assert video.media
     logger.info("received", state=video.state)
@@ -69,6 +72,10 @@ def _body_bytes() -> bytes:
         return base64.b64decode(body) if app.current_event.is_base64_encoded else body.encode()
     except ValueError:
         raise BadRequest("The body is not base64.", suggestions=["Send the form as it is."]) from None
+
+
+def _owner() -> str:
+    return asker(app, http_settings().access)
 
 
 def _base_url() -> str:

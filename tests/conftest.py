@@ -40,6 +40,7 @@ TABLE = {
         {"AttributeName": "recover_at", "AttributeType": "S"},
         {"AttributeName": "waiting", "AttributeType": "S"},
         {"AttributeName": "queued_at", "AttributeType": "S"},
+        {"AttributeName": "owner", "AttributeType": "S"},
     ],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
     "GlobalSecondaryIndexes": [
@@ -56,6 +57,14 @@ TABLE = {
             "KeySchema": [
                 {"AttributeName": "waiting", "KeyType": "HASH"},
                 {"AttributeName": "queued_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
+        {
+            "IndexName": "by_owner",
+            "KeySchema": [
+                {"AttributeName": "owner", "KeyType": "HASH"},
+                {"AttributeName": "id", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         },

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -39,11 +40,13 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
     wiring.http_settings.cache_clear()
 
     def call(method: str, path: str, body: str | bytes | None = None, **headers: str):
+        path, _, query = path.partition("?")
         request = event("read_video") | {
             "httpMethod": method,
             "path": path,
             "resource": path,
             "pathParameters": None,
+            "queryStringParameters": dict(parse_qsl(query)) or None,
         }
         request["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
         request["multiValueHeaders"] = {name: [value] for name, value in request["headers"].items()}

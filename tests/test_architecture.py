@@ -13,6 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "functions" / "videos"
 MAY_IMPORT = {
     "model": {"errors"},
     "ports": {"model"},
+    "access": {"errors", "logs"},
+    "passes": {"errors", "model"},
     "advice": {"boxes", "model"},
     "rules": {"advice", "errors", "model"},
     "boxes": set(),
@@ -25,7 +27,7 @@ MAY_IMPORT = {
     "form": {"errors"},
     "counters": {"model"},
     "service": {"counters", "logs", "model", "ports", "rules", "tools"},
-    "steps": {"advice", "errors", "logs", "model", "ports", "probe", "rules", "service"},
+    "steps": {"advice", "errors", "logs", "model", "passes", "ports", "probe", "rules", "service"},
     "transcode": {
         "errors",
         "fragments",
@@ -38,14 +40,14 @@ MAY_IMPORT = {
         "tools",
     },
     "health": {"counters", "errors", "service", "tools"},
-    "views": {"errors", "model", "playlists", "ports", "steps"},
+    "views": {"errors", "model", "passes", "playlists", "ports", "steps"},
     "local": {"counters", "errors", "model", "ports"},
     "aws": {"counters", "errors", "model", "ports"},
     "check": {"errors", "probe", "rules", "views", "wiring"},
     "redrive": {"errors", "model", "service", "steps", "wiring"},
-    "wiring": {"aws", "local", "model", "rules", "service", "tools"},
+    "wiring": {"access", "aws", "local", "model", "rules", "service", "tools"},
     "logs": set(),
-    "api": {"errors", "logs"},
+    "api": {"access", "errors", "logs"},
 }
 
 
@@ -74,6 +76,7 @@ def test_imports_point_one_way(module):
         ("import sqlite3", {"local"}),
         ("os.environ", {"wiring"}),
         ("import subprocess", {"tools"}),
+        ("import jwt", {"access"}),
         ("from http import HTTPStatus", {"api"}),
     ],
 )

@@ -122,6 +122,12 @@ def test_urls_name_the_host_that_clients_reach(monkeypatch):
     assert link.startswith("http://localhost:4566/media/a?")
 
 
+def test_a_video_of_nobody_is_not_in_the_index_of_owners(moto_rig, fake_aws):
+    moto_rig.videos.add(a_video())
+
+    assert "owner" not in table_item(moto_rig, fake_aws, "v1")
+
+
 def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeypatch):
     videos = moto_rig.videos
     put, tries = videos._dynamodb.put_item, []
@@ -139,6 +145,25 @@ def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeyp
     videos.add(a_video())
 
     assert videos.get("v1")
+
+
+def test_what_dynamodb_leaves_of_a_page_is_asked_for_again(moto_rig, monkeypatch):
+    for name in ("v1", "v2", "v3"):
+        moto_rig.videos.add(a_video(name, owner="me"))
+    client = moto_rig.videos._dynamodb
+    read = client.batch_get_item
+
+    def one_at_a_time(RequestItems):  # noqa: N803  boto3's
+        [(table, wanted)] = RequestItems.items()
+        first, *left = wanted["Keys"]
+        answer = read(RequestItems={table: wanted | {"Keys": [first]}})
+        return answer | {"UnprocessedKeys": {table: wanted | {"Keys": left}} if left else {}}
+
+    monkeypatch.setattr(client, "batch_get_item", one_at_a_time)
+
+    page = moto_rig.videos.of_owner("me", limit=3)
+
+    assert [video.id for video in page.videos] == ["v3", "v2", "v1"]
 
 
 def test_a_record_is_made_of_native_attributes(moto_rig, fake_aws):

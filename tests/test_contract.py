@@ -18,7 +18,7 @@ import pytest
 from videos import aws, local
 from videos.errors import LostRace, Problem, Unavailable, UnknownVideo
 from videos.model import Audio, Media, Output, State, StoredObject, Video
-from videos.ports import Job, Ticket
+from videos.ports import Job, Page, Ticket
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 MP4 = "video/mp4"
@@ -35,6 +35,8 @@ def a_full_video() -> Video:
         filename="Ünïcode 猫 👩‍👩‍👧 \"quoted\" 'cat'; DROP TABLE.mp4",
         created_at=NOON.replace(microsecond=0),
         updated_at=NOON.replace(microsecond=1),
+        owner="ab12",
+        pass_secret="cd34",
         state=State.PROCESSING,
         progress=42,
         playable_at=NOON,
@@ -616,6 +618,58 @@ def test_a_deleted_video_is_never_overdue(rig):
     assert rig.videos.overdue(NOON, limit=10) == []
 
 
+def pages(rig, owner: str, limit: int) -> list[list[str]]:
+    """The ids on every page there is."""
+    page = rig.videos.of_owner(owner, limit=limit)
+    found = [ids(page.videos)]
+    while page.after:
+        page = rig.videos.of_owner(owner, limit=limit, after=page.after)
+        found.append(ids(page.videos))
+    return found
+
+
+def test_the_videos_of_an_owner_come_newest_first_in_pages(rig):
+    for number in (3, 1, 5, 2, 4):
+        rig.videos.add(a_video(f"v{number}", owner="me"))
+
+    assert pages(rig, "me", limit=2) == [["v5", "v4"], ["v3", "v2"], ["v1"]]
+    assert pages(rig, "me", limit=5) == [["v5", "v4", "v3", "v2", "v1"]]
+
+
+def test_the_videos_on_a_page_are_as_last_written(rig):
+    video = rig.videos.add(a_video(owner="me"))
+    video = rig.videos.update(replace(video, progress=50))
+
+    assert rig.videos.of_owner("me", limit=1) == Page(videos=[video], after=None)
+
+
+def test_a_page_may_be_of_a_hundred(rig):
+    names = [f"v{number:03}" for number in range(101)]
+    for name in names:
+        rig.videos.add(a_video(name, owner="me"))
+
+    assert pages(rig, "me", limit=100) == [names[:0:-1], names[:1]]
+
+
+def test_nobody_sees_the_videos_of_another_or_of_nobody(rig):
+    rig.videos.add(a_video("mine", owner="me"))
+    rig.videos.add(a_video("yours", owner="you"))
+    rig.videos.add(a_video("of-nobody"))
+
+    assert pages(rig, "me", limit=10) == [["mine"]]
+    assert pages(rig, "m", limit=10) == [[]]
+    assert pages(rig, "' OR 1 --", limit=10) == [[]]
+
+
+def test_a_deleted_video_is_on_no_page(rig):
+    rig.videos.add(a_video("v1", owner="me"))
+    rig.videos.add(a_video("v2", owner="me"))
+
+    rig.videos.delete("v2")
+
+    assert pages(rig, "me", limit=1) == [["v1"]]
+
+
 def test_records_that_work_say_nothing(rig):
     rig.videos.ping()
 
@@ -836,6 +890,7 @@ STORAGE_USES = {
 }
 VIDEOS_USES = {
     "add": lambda videos: videos.add(a_video()),
+    "of_owner": lambda videos: videos.of_owner("me", limit=1),
     "get": lambda videos: videos.get("v1"),
     "update": lambda videos: videos.update(a_video()),
     "delete": lambda videos: videos.delete("v1"),

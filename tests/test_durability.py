@@ -129,7 +129,7 @@ def test_a_full_database_is_said_loses_nothing_and_works_again(tmp_path, monkeyp
             kept.extend(full.add(a_video(f"video-{number}")) for number in range(100))
         assert [full.get(video.id) for video in kept] == kept
 
-    status, body = api.answer(refusal.value)
+    status, body, _ = api.answer(refusal.value)
     assert status == 503
     assert "disk is not full" in body["suggestions"][0]
     assert videos.add(a_video("another")).version == 1

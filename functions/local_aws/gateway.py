@@ -19,6 +19,7 @@ from videos.logs import logger as log
 ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
+    ("GET", "/videos"): "read_video",
     ("GET", "/videos/{video_id}/status"): "read_video",
     ("GET", "/videos/{video_id}/metadata"): "read_video",
     ("GET", "/videos/{video_id}/{file}"): "read_video",
@@ -111,8 +112,8 @@ def _response(reply: Mapping[str, Any]) -> Response:
 def refuse(_: Request, error: Exception) -> Response:
     """One of our refusals as JSON."""
     assert isinstance(error, VideoError)
-    status, body = api.answer(error)
-    return JSONResponse(body, status)
+    status, body, headers = api.answer(error)
+    return JSONResponse(body, status, headers)
 
 
 def refuse_route(request: Request, error: Exception) -> Response:

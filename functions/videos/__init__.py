@@ -4,6 +4,8 @@
     rules    the spec as data, one small function per rule
     tools    ffprobe, ffmpeg and libmagic
     steps    the use cases; the only place where ports meet rules
+    access   who is asking, by their token
+    passes   playback links for players that have no token
     ports    Storage, Videos, Jobs: what the steps ask of the outside
     aws      those ports on S3, DynamoDB and SQS
     local    those ports on a folder and SQLite

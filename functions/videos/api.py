@@ -1,7 +1,7 @@
 """The HTTP vocabulary: resolver, answers, and the one table from errors to status codes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConf
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from videos import errors
+from videos.access import Access
 from videos.errors import UnknownRoute, VideoError
 from videos.logs import logger
 
@@ -16,6 +17,10 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.UnreadableBody: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NoToken: HTTPStatus.UNAUTHORIZED,
+    errors.BadToken: HTTPStatus.UNAUTHORIZED,
+    errors.ExpiredToken: HTTPStatus.UNAUTHORIZED,
+    errors.ExpiredLink: HTTPStatus.FORBIDDEN,
     errors.UnknownRoute: HTTPStatus.NOT_FOUND,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.UnknownVideo: HTTPStatus.NOT_FOUND,
@@ -28,8 +33,8 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # What a web page may read of an answer besides its body.
-EXPOSED_HEADERS = ["ETag", "Location", "Retry-After"]
-ROUTES = "POST /upload, POST /preflight, GET and DELETE /videos/{id}…, GET /health"
+EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate"]
+ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
 
 
 def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:
@@ -56,15 +61,22 @@ def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:
     @app.exception_handler(Exception)
     def break_down(_: Exception) -> Response[str]:
         logger.exception("unexpected")
-        return _no_store(HTTPStatus.INTERNAL_SERVER_ERROR, internal_error())
+        return _json(HTTPStatus.INTERNAL_SERVER_ERROR, internal_error(), {"Cache-Control": "no-store"})
 
     return app
 
 
-def answer(error: VideoError) -> tuple[HTTPStatus, dict[str, Any]]:
-    """The status and body that say ``error`` to a client."""
+def answer(error: VideoError) -> tuple[HTTPStatus, dict[str, Any], dict[str, str]]:
+    """The status, body and headers that say ``error`` to a client."""
     body = {"error": str(error), "suggestions": list(error.suggestions), "code": error.code, **error.details}
-    return STATUS_OF[type(error)], body
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, errors.NoToken):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.BadToken):  # its sentences are ours alone: nothing to escape
+        headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{error}"'
+    return STATUS_OF[type(error)], body, headers
 
 
 def internal_error() -> dict[str, Any]:
@@ -77,6 +89,11 @@ def internal_error() -> dict[str, Any]:
 
 def no_such_route() -> UnknownRoute:
     return UnknownRoute("Nothing answers here.", suggestions=[f"The routes are {ROUTES}."])
+
+
+def asker(app: APIGatewayRestResolver, access: Access | None) -> str:
+    """Who is asking; "" for everybody while access is open. Raises as ``Access.owner``."""
+    return access.owner(app.current_event.headers.get("authorization", "")) if access else ""
 
 
 def base_url(app: APIGatewayRestResolver, public_url: str) -> str:
@@ -110,14 +127,11 @@ def json_body(app: APIGatewayRestResolver) -> Any:
 
 
 def _refusal(error: VideoError) -> Response[str]:
-    status, body = answer(error)
+    status, body, headers = answer(error)
     log = logger.exception if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logger.info  # not our failure
     log("refused", code=error.code, status=status)
-    return _no_store(status, body)
+    return _json(status, body, headers)
 
 
-def _no_store(status: HTTPStatus, body: dict[str, Any]) -> Response[str]:
-    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store"}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "2"
-    return Response(int(status), content_types.APPLICATION_JSON, json.dumps(body), headers=headers)
+def _json(status: HTTPStatus, body: dict[str, Any], headers: Mapping[str, str]) -> Response[str]:
+    return Response(int(status), content_types.APPLICATION_JSON, json.dumps(body), headers=dict(headers))

@@ -34,11 +34,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from videos import counters
 from videos.errors import LostRace, Unavailable, UnknownVideo
 from videos.model import State, StoredObject, Video
-from videos.ports import Job, QueueStats, Ticket
+from videos.ports import Job, Page, QueueStats, Ticket
 
 IN_FLIGHT_INDEX = "in_flight"
 IN_FLIGHT_SHARDS = 8
 QUEUED_INDEX = "queued"
+OWNER_INDEX = "by_owner"
 COUNT_SHARDS = 8
 READ_AT_ONCE = 100  # DynamoDB reads no more items in one request
 KEPT_AFTER_REFUSAL = timedelta(days=30)
@@ -192,6 +193,7 @@ class DynamoVideos:
 
     shard       "0" … "7", present with ``recover_at``: together they key the index ``in_flight``,
                 which so holds unfinished videos only
+    owner       absent where it is "", so that the index ``by_owner`` holds owned videos only
     expires_at  when DynamoDB may drop the record, in epoch seconds: 30 days after
                 the last write of a video that is rejected, failed or expired
     waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
@@ -247,6 +249,25 @@ class DynamoVideos:
                 Limit=1,
             )
         return next((datetime.fromisoformat(item["queued_at"]["S"]) for item in answer["Items"]), None)
+
+    def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
+        """The index holds keys alone: it costs nothing to write while a video makes progress."""
+        below = {":after": {"S": after}} if after else {}
+        with _answers("DynamoDB"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=OWNER_INDEX,
+                KeyConditionExpression="#owner = :owner" + (" AND id < :after" if after else ""),
+                ExpressionAttributeNames={"#owner": "owner"},  # a reserved word
+                ExpressionAttributeValues={":owner": {"S": owner}, **below},
+                ScanIndexForward=False,
+                Limit=limit + 1,
+            )
+        ids = [item["id"]["S"] for item in answer["Items"]]
+        keys = [_key(video_id) for video_id in ids[:limit]]
+        found = {item["id"]["S"]: _video(item) for item in self._items(keys, ConsistentRead=True)}
+        videos = [found[video_id] for video_id in ids[:limit] if video_id in found]  # else just deleted
+        return Page(videos=videos, after=ids[limit - 1] if len(ids) > limit else None)
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """Takes only keys from the index, which may lag behind, and reads the videos themselves."""
@@ -546,6 +567,8 @@ def _item(video: Video) -> dict[str, Any]:
         fields["waiting"], fields["queued_at"] = str(video.state), _sortable(video.updated_at)
     if video.finished and video.state is not State.COMPLETED:
         fields["expires_at"] = int((video.updated_at + KEPT_AFTER_REFUSAL).timestamp())
+    if not video.owner:
+        del fields["owner"]
     return {name: _to_attribute(value) for name, value in fields.items()}
 
 

@@ -4,9 +4,13 @@
     ├── BadRequest          the request is wrong: change it, then send it again
     │   ├── UnreadableBody  its body is not of a type this route reads
     │   └── BodyTooLarge    its body is more than the gateway carries: ask for a ticket
+    ├── NoToken             nobody says who is asking: sign in
+    ├── BadToken            the token is not one for us: another of its kind will not help
+    │   └── ExpiredToken    it was: get a new one
+    ├── ExpiredLink         the pass in a playback link is over: read the metadata again
     ├── UnknownRoute        nothing answers at this path
     ├── WrongMethod         this path answers other methods
-    ├── UnknownVideo        no video has this id
+    ├── UnknownVideo        no video has this id, or none of the asker's
     ├── NotPlayable         there is nothing to play yet, or never will be
     ├── Refused             the file breaks the spec; carries every violation
     ├── WrongMove           no arrow leads from this state to that one: a bug, or news come late
@@ -38,10 +42,12 @@ class Problem:
 class VideoError(Exception):
     """A refusal: a sentence and suggestions for people, a stable ``code`` for programs.
 
-    ``details`` are further fields of the answer, such as ``violations``.
+    ``details`` are further fields of the answer, such as ``violations``. ``retry_after_s`` is when
+    the same request may succeed; None if it will not by itself.
     """
 
     code = "video_error"
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, *, suggestions: Sequence[str] = (), **details: Any) -> None:
         super().__init__(message)
@@ -59,6 +65,22 @@ class UnreadableBody(BadRequest):
 
 class BodyTooLarge(BadRequest):
     code = "body_too_large"
+
+
+class NoToken(VideoError):
+    code = "token_missing"
+
+
+class BadToken(VideoError):
+    code = "token_refused"
+
+
+class ExpiredToken(BadToken):
+    code = "token_expired"
+
+
+class ExpiredLink(VideoError):
+    code = "link_expired"
 
 
 class UnknownRoute(VideoError):
@@ -113,7 +135,9 @@ class BadMedia(VideoError):
 
 class ToolFailed(VideoError):
     code = "tool_failed"
+    retry_after_s = 2
 
 
 class Unavailable(VideoError):
     code = "unavailable"
+    retry_after_s = 2

@@ -35,7 +35,7 @@ import msgspec
 from videos import counters
 from videos.errors import LostRace, Unavailable, UnknownVideo, VideoError
 from videos.model import State, StoredObject, Video
-from videos.ports import Job, QueueStats, Ticket
+from videos.ports import Job, Page, QueueStats, Ticket
 
 LARGEST_PUT_BYTES = 5 * 1024**3  # S3 takes no more in one PUT
 LARGEST_FORM_BYTES = 64 * 1024  # a form without its file
@@ -339,6 +339,7 @@ class Upload:
 
 _UPDATED_AT = "json_extract(CAST(document AS TEXT), '$.updated_at')"
 _IS_QUEUED = f"json_extract(CAST(document AS TEXT), '$.state') = '{State.QUEUED}'"
+_OWNER = "json_extract(CAST(document AS TEXT), '$.owner')"
 
 
 class SqliteVideos:
@@ -353,6 +354,7 @@ class SqliteVideos:
             );
             CREATE INDEX IF NOT EXISTS in_flight ON videos (recover_at) WHERE recover_at IS NOT NULL;
             CREATE INDEX IF NOT EXISTS queued ON videos ({_UPDATED_AT}) WHERE {_IS_QUEUED};
+            CREATE INDEX IF NOT EXISTS by_owner ON videos ({_OWNER}, id) WHERE {_OWNER} > '';
             CREATE TABLE IF NOT EXISTS counts (
                 slot TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (slot, name)
             ) WITHOUT ROWID;
@@ -404,6 +406,15 @@ class SqliteVideos:
     def oldest_queued(self) -> datetime | None:
         [(updated_at,)] = self._run(f"SELECT min({_UPDATED_AT}) FROM videos WHERE {_IS_QUEUED}")
         return datetime.fromisoformat(updated_at) if updated_at else None
+
+    def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
+        found = self._run(
+            f"SELECT id, document FROM videos WHERE {_OWNER} = ? AND {_OWNER} > '' "
+            f"{'AND id < ?' if after else ''} ORDER BY id DESC LIMIT ?",
+            owner, *((after,) if after else ()), limit + 1,
+        )  # fmt: skip
+        videos = [_video(document) for _, document in found[:limit]]
+        return Page(videos=videos, after=found[limit - 1][0] if len(found) > limit else None)
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         found = self._run(

@@ -1,6 +1,6 @@
 """What a video is, what we know of its file, and the states it moves through."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -166,6 +166,8 @@ class Video:
     """One upload and what became of it. Immutable: a step makes the next one with ``to``.
 
     Attributes:
+        owner: who may see it; "" for one that was uploaded while access was open.
+        pass_secret: what signs its playback links, if it has an owner; never shown.
         version: the count of writes; ``Videos.update`` compares it, so it is the only lock.
         poster_time_s: the moment of the video that its poster shows.
         blurhash: what to show until the poster is there; "" until it is made.
@@ -185,6 +187,8 @@ class Video:
     created_at: datetime
     updated_at: datetime
     upload_expires_at: datetime
+    owner: str = ""
+    pass_secret: str = field(default="", repr=False)
     state: State = State.AWAITING_UPLOAD
     version: int = 0
     poster_time_s: float = 0.0

@@ -77,6 +77,14 @@ class Storage(Protocol):
         """Raises Unavailable if objects cannot be reached now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some videos of many. ``after`` asks for the next page; None if this is the last."""
+
+    videos: list[Video]
+    after: str | None
+
+
 class Videos(Protocol):
     """One record per video, and what was counted of them.
 
@@ -107,6 +115,11 @@ class Videos(Protocol):
 
     def oldest_queued(self) -> datetime | None:
         """Since when the video has been waiting that has been ``queued`` for longest; None if none is."""
+
+    def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
+        """At most ``limit`` (1 to 100) videos of ``owner``, the highest id first, which is the newest;
+        only ids below ``after``. Reads no others, never all of them. One that was just
+        added may be missing for a moment."""
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, the longest overdue first

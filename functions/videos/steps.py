@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import uuid6
 
-from videos import logs, rules
+from videos import logs, passes, rules
 from videos.advice import fitting_bit_rate
 from videos.errors import (
     BadRequest,
@@ -28,13 +28,14 @@ from videos.errors import (
     UnreadableBody,
 )
 from videos.model import Media, State, Video, outputs_prefix, source_key
-from videos.ports import Ticket
+from videos.ports import Page, Ticket
 from videos.probe import probe
 from videos.service import Service
 
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 LONGEST_FILENAME = 255
 CLEAN_UP_AFTER_S = 60  # longer than what is left to do then can take
+LARGEST_PAGE = 100
 # What iOS, Android and MP4 call what ffprobe calls h264 and hevc.
 CODECS = {
     **dict.fromkeys(("avc1", "avc", "avc3", "h.264", "x264", "video/avc"), "h264"),
@@ -62,7 +63,7 @@ class UploadRequest:
     poster_time: float = 0.0
 
 
-def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Ticket]:
+def request_upload(request: UploadRequest, service: Service, owner: str = "") -> tuple[Video, Ticket]:
     """Register a video and make the ticket to upload it.
 
     Raises:
@@ -77,7 +78,7 @@ def request_upload(request: UploadRequest, service: Service) -> tuple[Video, Tic
             "exact_size goes with method PUT.",
             suggestions=["Leave exact_size out: a POST ticket takes any size up to the limit."],
         )
-    video = _new_video(request.filename, request.content_type, service, request.poster_time)
+    video = _new_video(request.filename, request.content_type, service, request.poster_time, owner)
     ticket = service.storage.upload_ticket(
         video.source_key,
         method=request.method,
@@ -151,6 +152,7 @@ def receive_file(
     service: Service,
     *,
     poster_time: float = 0.0,
+    owner: str = "",
 ) -> Video:
     """Take a file that came with the request itself, and check it at once.
 
@@ -159,7 +161,7 @@ def receive_file(
         Refused: the file breaks the spec.
         ToolFailed: it could not be checked now; the upload's own event will.
     """
-    video = service.register(_new_video(filename, content_type, service, poster_time))
+    video = service.register(_new_video(filename, content_type, service, poster_time, owner))
     service.storage.save(file, video.source_key, content_type=video.content_type)
     video = check_upload(video.id, service)
     if video.problems:
@@ -261,20 +263,45 @@ def set_aside(video_id: str, service: Service) -> None:
             service.videos.update(replace(video.postponed(soon), attempts=video.attempts - 1))
 
 
-def delete_video(video_id: str, service: Service) -> None:
+def read_video(video_id: str, service: Service, owner: str = "") -> Video:
+    """Raises UnknownVideo, also for another's: nobody learns that it is there."""
+    video = service.videos.get(known_id(video_id))
+    if video.owner != owner:
+        raise UnknownVideo(video_id)
+    return video
+
+
+def list_videos(owner: str, service: Service, *, limit: int, after: str | None) -> Page:
+    """The owner's videos, newest first, as ``Videos.of_owner`` has it.
+
+    Raises:
+        BadRequest: no page has such a size or such a beginning.
+    """
+    if not 1 <= limit <= LARGEST_PAGE or (after is not None and not _ID.fullmatch(after)):
+        raise BadRequest(
+            "There is no such page.",
+            suggestions=[f"Send limit from 1 to {LARGEST_PAGE}, and after as the page before answered it."],
+        )
+    return service.videos.of_owner(owner, limit=limit, after=after)
+
+
+def delete_video(video_id: str, service: Service, owner: str = "") -> None:
     """Remove the record, the upload and every output.
 
     The record goes first: without it no running step can publish anything more. A crash
     after that leaves files, which the job that was put before finds.
 
     Raises:
-        UnknownVideo: there was no such record.
+        UnknownVideo: there was no such record, or it is another's and stays.
     """
+    known_id(video_id)
     try:
-        service.videos.get(video_id)
+        video = service.videos.get(video_id)
     except UnknownVideo:
         sweep(video_id, service)
         raise
+    if video.owner != owner:
+        raise UnknownVideo(video_id)
     service.jobs.put(video_id, delay_s=CLEAN_UP_AFTER_S)
     with suppress(UnknownVideo):  # somebody else was quicker
         service.erase(video_id)
@@ -376,7 +403,7 @@ def _codec(name: str | None) -> str | None:
     return CODECS.get(name.lower(), name.lower()) if name else None
 
 
-def _new_video(filename: str, content_type: str, service: Service, poster_time: float) -> Video:
+def _new_video(filename: str, content_type: str, service: Service, poster_time: float, owner: str) -> Video:
     longest_s = service.spec.max_duration_s
     if not 0 <= poster_time <= longest_s:
         raise BadRequest(
@@ -400,6 +427,8 @@ def _new_video(filename: str, content_type: str, service: Service, poster_time: 
         created_at=now,
         updated_at=now,
         upload_expires_at=now + service.ticket_lasts,
+        owner=owner,
+        pass_secret=passes.new_secret() if owner else "",
         poster_time_s=poster_time,
         recover_at=now + service.look_again,
     )

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from videos import playlists
+from videos import passes, playlists
 from videos.errors import Refused
 from videos.model import Media, Output, State, Video
-from videos.ports import Ticket
+from videos.ports import Page, Ticket
 from videos.steps import Preflight
 
 # When to ask again, in ms: soon while something is about to happen.
@@ -63,6 +63,23 @@ def status(video: Video) -> dict[str, Any]:
         "retry_after_ms": RETRY_AFTER_MS.get(video.state),  # null: nothing will change any more
         "time_left_ms": None if video.time_left_s is None else round(video.time_left_s * 1000),
         **ending(video),
+    }
+
+
+def page(found: Page, base_url: str) -> dict[str, Any]:
+    """The answer to GET /videos. ``after`` asks for the next page; null on the last."""
+    return {"videos": [_listed(video, base_url) for video in found.videos], "after": found.after}
+
+
+def _listed(video: Video, base_url: str) -> dict[str, Any]:
+    return {
+        **status(video),
+        "filename": video.filename,
+        "created_at": video.created_at.isoformat(),
+        "url": video_url(video, base_url),
+        "poster": _poster(video, base_url),
+        "blurhash": video.blurhash or None,
+        "links": links(video, base_url),
     }
 
 
@@ -158,7 +175,7 @@ def ending(video: Video) -> dict[str, Any]:
 
 
 def links(video: Video, base_url: str) -> dict[str, str]:
-    return {name: file_url(video, name, base_url) for name in ("status", "metadata")}
+    return {name: f"{base_url}/videos/{video.id}/{name}" for name in ("status", "metadata")}
 
 
 def video_url(video: Video, base_url: str) -> str:
@@ -167,7 +184,7 @@ def video_url(video: Video, base_url: str) -> str:
 
 
 def file_url(video: Video, name: str, base_url: str) -> str:
-    return f"{base_url}/videos/{video.id}/{name}"
+    return f"{base_url}/videos/{video.id}/{name}{passes.query(video)}"
 
 
 def _poster(video: Video, base_url: str) -> str | None:

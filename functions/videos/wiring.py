@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from videos.access import Access, Keys
 from videos.rules import SPEC, Spec
 from videos.service import Service
 from videos.tools import MediaTools
@@ -18,6 +19,7 @@ class HttpSettings:
 
     public_url: str
     allowed_origins: tuple[str, ...]
+    access: Access | None
 
 
 @cache
@@ -28,13 +30,18 @@ def service() -> Service:
 
 @cache
 def http_settings() -> HttpSettings:
-    """Where clients reach us, and from which pages.
+    """Where clients reach us, from which pages, and who they may be.
 
     PUBLIC_URL       base of every URL we answer; default: what API Gateway was called by
     ALLOWED_ORIGINS  comma-separated origins of web apps; default "*"
+    JWT_ISSUER       who signs the tokens that are wanted; default: access is open, none is
+    JWT_AUDIENCE     what those tokens must be for; goes with the issuer
+
+    Raises:
+        SystemExit: as make_service does.
     """
     origins = tuple(filter(None, map(str.strip, os.environ.get("ALLOWED_ORIGINS", "*").split(","))))
-    return HttpSettings(os.environ.get("PUBLIC_URL", "").rstrip("/"), origins or ("*",))
+    return HttpSettings(os.environ.get("PUBLIC_URL", "").rstrip("/"), origins or ("*",), _access(os.environ))
 
 
 def make_service(env: Mapping[str, str]) -> Service:
@@ -105,6 +112,18 @@ def _spec(env: Mapping[str, str]) -> Spec:
         )
     except ValueError as error:
         raise SystemExit(f"MAX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+
+
+def _access(env: Mapping[str, str]) -> Access | None:
+    issuer, audience = env.get("JWT_ISSUER", ""), env.get("JWT_AUDIENCE", "")
+    if not issuer and not audience:
+        return None
+    if not (issuer and audience):
+        raise SystemExit("JWT_ISSUER and JWT_AUDIENCE go together; without both, access is open.")
+    try:
+        return Access(audience, Keys(issuer))
+    except ValueError as error:
+        raise SystemExit(f"JWT_ISSUER cannot be trusted: {error}.") from None
 
 
 def media_tools(env: Mapping[str, str]) -> MediaTools:
