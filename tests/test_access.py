@@ -21,10 +21,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import read_video
+import request_upload
 import test_api
 from issuer import AUDIENCE, KEYS, Issuer
 from local_aws import gateway
-from test_api import NOBODY, ask
+from test_api import NOBODY, ask, form
 from videos import access, passes, wiring
 from videos.access import Access, Keys
 from videos.errors import BadToken, Unavailable
@@ -603,3 +604,97 @@ def test_an_open_service_has_links_without_a_pass(call):
     _, ticket, _ = ask(call)
 
     assert ticket["url"].endswith("/video.mp4")
+
+
+# ── Quotas ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def limited(api, clock, monkeypatch) -> Callable[..., None]:  # noqa: ARG001  its settings come first
+    """``limited(uploads=2)``: the API with such a quota, at ten to midnight."""
+
+    def limit(**quota: int) -> None:
+        for name, value in quota.items():
+            monkeypatch.setenv(f"QUOTA_{name.upper()}_PER_DAY", str(value))
+        wiring.service.cache_clear()
+        clock.time = datetime(2026, 11, 23, 23, 50, tzinfo=UTC)
+        service = replace(wiring.service(), now=clock)
+        monkeypatch.setattr(request_upload, "service", lambda: service)
+
+    return limit
+
+
+def test_more_than_a_days_uploads_is_refused_and_told_until_when(api, limited):
+    limited(uploads=2)
+    assert [ask_as(api, "alice")[0] for _ in range(2)] == [201, 201]
+
+    status, answer, headers = ask_as(api, "alice")
+
+    assert (status, answer["code"], headers["Retry-After"]) == (429, "quota_exceeded", "600")
+    assert answer["quota"] == {
+        "uploads": {"limit": 2, "used": 2},
+        "bytes": {"limit": 0, "used": 2 * 6_291_456},
+        "resets_at": "2026-11-24T00:00:00+00:00",
+    }
+    assert "2026-11-24T00:00:00+00:00" in answer["suggestions"][0]
+    assert ask_as(api, "bob")[0] == 201
+    assert len(api("GET", "/videos", sub="alice")[1]["videos"]) == 2
+
+
+def test_a_quota_begins_anew_at_midnight(api, limited, clock):
+    limited(uploads=1)
+    ask_as(api, "alice")
+    clock.advance(minutes=9, seconds=59)
+    assert ask_as(api, "alice")[0] == 429
+
+    clock.advance(seconds=1)
+
+    assert ask_as(api, "alice")[0] == 201
+
+
+def test_a_ticket_is_charged_for_all_it_lets_in_whatever_was_declared(api, limited):
+    limited(bytes=2 * 6_291_456)
+
+    assert [ask_as(api, "alice", size=1)[0] for _ in range(3)] == [201, 201, 429]
+
+
+def test_a_ticket_for_an_exact_size_is_charged_for_that(api, limited):
+    limited(bytes=1000)
+
+    assert [ask_as(api, "alice", method="PUT", exact_size=True, size=500)[0] for _ in range(3)] == [
+        201,
+        201,
+        429,
+    ]
+
+
+def test_a_file_in_a_form_is_charged_for_its_own_size(api, limited, tmp_path):
+    limited(bytes=1500)
+    file = tmp_path / "cat.mp4"
+    file.write_bytes(b"x" * 700)
+    body, kind = form(file)
+
+    answers = [api("POST", "/upload", body, sub="alice", Content_Type=kind)[0] for _ in range(3)]
+
+    assert answers == [422, 422, 429]  # refused files count too: they had to be looked at
+
+
+def test_deleting_gives_nothing_back(api, limited):
+    limited(uploads=1)
+    _, ticket, _ = ask_as(api, "alice")
+
+    api("DELETE", f"/videos/{ticket['id']}", sub="alice")
+
+    assert ask_as(api, "alice")[0] == 429
+
+
+def test_an_open_service_has_no_quota(call, monkeypatch):
+    monkeypatch.setenv("QUOTA_UPLOADS_PER_DAY", "1")
+    wiring.service.cache_clear()
+
+    assert [ask(call)[0] for _ in range(3)] == [201] * 3
+
+
+def test_a_quota_that_is_no_number_stops_the_start():
+    with pytest.raises(SystemExit, match="QUOTA_UPLOADS_PER_DAY"):
+        wiring._quota({"QUOTA_UPLOADS_PER_DAY": "many"})

@@ -14,7 +14,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from test_contract import MP4, NOON, a_full_video, a_video, in_a_file, in_an_hour, ticket_for
+from test_contract import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
 from videos import aws
 from videos.errors import Unavailable
 from videos.model import State
@@ -126,6 +126,45 @@ def test_a_video_of_nobody_is_not_in_the_index_of_owners(moto_rig, fake_aws):
     moto_rig.videos.add(a_video())
 
     assert "owner" not in table_item(moto_rig, fake_aws, "v1")
+
+
+def test_a_used_quota_is_dropped_when_its_day_is_over(moto_rig, fake_aws):
+    moto_rig.videos.add(a_video(), charge=charge("me", uploads=1))
+
+    item = table_item(moto_rig, fake_aws, "quota#me#2026-11-23")
+    assert datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC) == datetime(2026, 11, 25, tzinfo=UTC)
+    assert (item["uploads"], item["size_bytes"]) == ({"N": "1"}, {"N": "10"})
+
+
+@pytest.mark.parametrize(("conflicts", "outcome"), [(3, "added"), (99, "DynamoDB does not answer")])
+@pytest.mark.parametrize("with_charge", [True, False], ids=["charge", "count"])
+def test_a_write_that_another_was_in_the_way_of_is_tried_again(
+    moto_rig, monkeypatch, conflicts, outcome, with_charge
+):
+    videos, tries = moto_rig.videos, []
+    transact = videos._dynamodb.transact_write_items
+
+    def conflicting(**request):
+        tries.append(request)
+        if len(tries) > conflicts:
+            return transact(**request)
+        reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+        error = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise videos._dynamodb.exceptions.TransactionCanceledException(error, "TransactWriteItems")
+
+    monkeypatch.setattr(videos._dynamodb, "transact_write_items", conflicting)
+    monkeypatch.setattr(aws.time, "sleep", lambda _: None)
+
+    try:
+        if with_charge:
+            videos.add(a_video(), charge=charge("me", uploads=1))
+        else:
+            videos.add(a_video(), {"new": 1})
+        told = "added"
+    except Unavailable as error:
+        told = str(error)
+
+    assert told.startswith(outcome)
 
 
 def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeypatch):

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from videos import aws, local
-from videos.errors import LostRace, Problem, Unavailable, UnknownVideo
-from videos.model import Audio, Media, Output, State, StoredObject, Video
+from videos.errors import LostRace, Problem, QuotaExceeded, Unavailable, UnknownVideo
+from videos.model import Audio, Charge, Media, Output, Quota, State, StoredObject, Video
 from videos.ports import Job, Page, Ticket
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -670,6 +670,79 @@ def test_a_deleted_video_is_on_no_page(rig):
     assert pages(rig, "me", limit=1) == [["v1"]]
 
 
+def charge(owner: str = "me", takes: int = 10, at: datetime = NOON, **quota: int) -> Charge:
+    return Charge(owner=owner, at=at, size_bytes=takes, quota=Quota(**quota))
+
+
+def test_a_quota_of_uploads_is_granted_to_the_last_and_no_further(rig):
+    for number in range(3):
+        rig.videos.add(a_video(f"v{number}"), charge=charge(uploads=3))
+
+    with pytest.raises(QuotaExceeded) as refusal:
+        rig.videos.add(a_video("one-more"), charge=charge(uploads=3))
+
+    assert refusal.value.details["quota"] == {
+        "uploads": {"limit": 3, "used": 3},
+        "bytes": {"limit": 0, "used": 30},
+        "resets_at": "2026-11-24T00:00:00+00:00",
+    }
+    with pytest.raises(UnknownVideo):
+        rig.videos.get("one-more")
+
+
+def test_a_quota_of_bytes_is_granted_to_the_last_and_no_further(rig):
+    rig.videos.add(a_video("v1"), charge=charge(takes=60, size_bytes=100))
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("too-much"), charge=charge(takes=41, size_bytes=100))
+
+    rig.videos.add(a_video("v2"), charge=charge(takes=40, size_bytes=100))
+
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("one-more"), charge=charge(takes=1, size_bytes=100))
+
+
+def test_what_is_more_than_a_whole_day_is_never_granted(rig):
+    with pytest.raises(QuotaExceeded) as refusal:
+        rig.videos.add(a_video(), charge=charge(takes=101, uploads=9, size_bytes=100))
+
+    assert refusal.value.details["quota"]["bytes"] == {"limit": 100, "used": 0}
+
+
+def test_each_owner_has_a_quota_of_their_own_every_day(rig):
+    rig.videos.add(a_video("v1"), charge=charge("me", uploads=1))
+
+    rig.videos.add(a_video("v2"), charge=charge("you", uploads=1))
+    rig.videos.add(a_video("v3"), charge=charge("me", at=NOON + timedelta(hours=12), uploads=1))
+
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("v4"), charge=charge("me", at=NOON + timedelta(hours=35), uploads=1))
+
+
+def test_an_id_that_is_taken_takes_nothing_from_the_quota(rig):
+    rig.videos.add(a_video("v1"))
+    with pytest.raises(LostRace):
+        rig.videos.add(a_video("v1"), charge=charge(uploads=1))
+
+    rig.videos.add(a_video("v2"), charge=charge(uploads=1))
+
+
+def test_what_is_refused_is_not_counted(rig):
+    rig.videos.add(a_video("v1"), {"new": 1}, charge(uploads=1))
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("v2"), {"new": 1}, charge(uploads=1))
+    with pytest.raises(LostRace):
+        rig.videos.add(a_video("v1"), {"new": 1}, charge("you", uploads=1))
+
+    assert rig.videos.counted(timedelta(hours=1)) == {"new": 1}
+    rig.videos.add(a_video("v3"), {"new": 1}, charge("you", uploads=1))
+
+
+def test_a_quota_holds_however_many_ask_at_once(rig):
+    ends = at_once(lambda number: rig.videos.add(a_video(f"v{number}"), charge=charge(uploads=7)), threads=20)
+
+    assert sorted(type(end).__name__ for end in ends) == ["QuotaExceeded"] * 13 + ["Video"] * 7
+
+
 def test_records_that_work_say_nothing(rig):
     rig.videos.ping()
 
@@ -890,6 +963,7 @@ STORAGE_USES = {
 }
 VIDEOS_USES = {
     "add": lambda videos: videos.add(a_video()),
+    "add with a charge": lambda videos: videos.add(a_video(), charge=charge(uploads=1)),
     "of_owner": lambda videos: videos.of_owner("me", limit=1),
     "get": lambda videos: videos.get("v1"),
     "update": lambda videos: videos.update(a_video()),

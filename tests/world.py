@@ -20,7 +20,7 @@ from faults import Fault, Recorded, Worker, none, service_here
 from local_aws.events import Context, s3_event, scheduled_event, sqs_event
 from videos import local, steps, tools, transcode
 from videos.errors import UnknownVideo
-from videos.model import Video
+from videos.model import Charge, Video
 from videos.service import Service
 from videos.steps import UploadRequest
 
@@ -151,8 +151,8 @@ class _Remembered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._videos, name)
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
-        return self._remember(self._videos.add, video, counts)
+    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+        return self._remember(self._videos.add, video, counts, charge)
 
     def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
         return self._remember(self._videos.update, video, counts)

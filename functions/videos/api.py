@@ -21,6 +21,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.BadToken: HTTPStatus.UNAUTHORIZED,
     errors.ExpiredToken: HTTPStatus.UNAUTHORIZED,
     errors.ExpiredLink: HTTPStatus.FORBIDDEN,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownRoute: HTTPStatus.NOT_FOUND,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.UnknownVideo: HTTPStatus.NOT_FOUND,

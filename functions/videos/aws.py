@@ -33,7 +33,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from videos import counters
 from videos.errors import LostRace, Unavailable, UnknownVideo
-from videos.model import State, StoredObject, Video
+from videos.model import Charge, State, StoredObject, Video
 from videos.ports import Job, Page, QueueStats, Ticket
 
 IN_FLIGHT_INDEX = "in_flight"
@@ -43,6 +43,7 @@ OWNER_INDEX = "by_owner"
 COUNT_SHARDS = 8
 READ_AT_ONCE = 100  # DynamoDB reads no more items in one request
 KEPT_AFTER_REFUSAL = timedelta(days=30)
+KEPT_AFTER_ITS_DAY = timedelta(days=1)  # an owner's used quota
 LONGEST_ID = 512  # characters; at four bytes each, a DynamoDB key takes no more
 LONGEST_DELAY_S = 900  # SQS delays no message for longer
 # How SQS says that a receipt is no longer good.
@@ -57,7 +58,7 @@ CONFLICT_PAUSES_S = (
     0.32,
     0.64,
     1.28,
-)  # at most, each; two may count in one item
+)  # at most, each; two may write to one quota, or count in one item
 
 
 class S3Storage:
@@ -199,13 +200,14 @@ class DynamoVideos:
     waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
 
     What is counted lies in items of its own, ``counts#<slot>#<shard>``; the shards keep writers apart.
+    So does what an owner has used of a day's quota, ``uploads`` and ``size_bytes``: ``quota#<owner>#<day>``.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
-        return self._write(video, counts, ConditionExpression="attribute_not_exists(id)")
+    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+        return self._write(video, counts, charge, ConditionExpression="attribute_not_exists(id)")
 
     def get(self, video_id: str) -> Video:
         if not 0 < len(video_id) <= LONGEST_ID:  # no key of DynamoDB's, so no video's
@@ -286,26 +288,31 @@ class DynamoVideos:
         with _answers("DynamoDB"):
             self._dynamodb.get_item(TableName=self._table, Key=_key("ping"))
 
-    def _write(self, video: Video, counts: Mapping[str, int], **condition: Any) -> Video:
+    def _write(
+        self, video: Video, counts: Mapping[str, int], charge: Charge | None = None, **condition: Any
+    ) -> Video:
         written = replace(video, version=video.version + 1)
         put = {"Put": {"TableName": self._table, "Item": _item(written), **condition}}
-        if not self._transact(put, counts):
+        if not self._transact(put, counts, charge):
             raise LostRace(
                 f"Video {video.id} was changed by somebody else.",
                 suggestions=["Read the video again; what you wanted may be done already."],
             )
         return written
 
-    def _transact(self, write: Mapping[str, Any], counts: Mapping[str, int]) -> bool:
-        """Do a conditional write, and count; whether its condition held."""
+    def _transact(
+        self, write: Mapping[str, Any], counts: Mapping[str, int], charge: Charge | None = None
+    ) -> bool:
+        """Do a conditional write, count and charge; whether its condition held. Raises QuotaExceeded."""
         [(kind, request)] = write.items()
         failed = self._dynamodb.exceptions
         for pause_s in CONFLICT_PAUSES_S:
+            charged = [self._take(charge)] if charge else []
             added = [self._add_up(counts)] if counts else []
             with _answers("DynamoDB"):
                 try:
-                    if added:
-                        self._dynamodb.transact_write_items(TransactItems=[write, *added])
+                    if charged or added:
+                        self._dynamodb.transact_write_items(TransactItems=[write, *charged, *added])
                     elif kind == "Put":
                         self._dynamodb.put_item(**request)
                     else:
@@ -320,6 +327,9 @@ class DynamoVideos:
                     return True
             if reasons[0]["Code"] == REFUSED:
                 return False
+            if charge and reasons[1]["Code"] == REFUSED:
+                used = {name: _from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
+                raise charge.refusal(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
             time.sleep(uniform(0, pause_s))  # noqa: S311  it spreads the tries, and hides nothing
         codes = {reason["Code"] for reason in reasons} - {"None"}
         raise _unavailable("DynamoDB", ", ".join(sorted(codes)), ours=False)
@@ -337,6 +347,34 @@ class DynamoVideos:
                 "UpdateExpression": f"ADD {added} SET expires_at = :expires_at",
                 "ExpressionAttributeNames": names,
                 "ExpressionAttributeValues": {**numbers, ":expires_at": expires_at},
+            }
+        }
+
+    def _take(self, charge: Charge) -> dict[str, Any]:
+        """The update of an owner's day that takes ``charge`` from it, if enough is left."""
+        limits = {
+            "uploads": charge.quota.uploads - 1,
+            "size_bytes": charge.quota.size_bytes - charge.size_bytes,
+        }
+        limited = [name for name in limits if getattr(charge.quota, name)]
+        # Nothing used yet is no attribute; where even that leaves too little, none is let pass.
+        enough = [
+            f"({name} <= :most_{name}" + (f" OR attribute_not_exists({name}))" if limits[name] >= 0 else ")")
+            for name in limited
+        ]
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _key(f"quota#{charge.owner}#{charge.day}"),
+                "UpdateExpression": "SET expires_at = :gone ADD uploads :one, size_bytes :size",
+                "ConditionExpression": " AND ".join(enough),
+                "ExpressionAttributeValues": {
+                    ":gone": {"N": str(int((charge.resets_at + KEPT_AFTER_ITS_DAY).timestamp()))},
+                    ":one": {"N": "1"},
+                    ":size": {"N": str(charge.size_bytes)},
+                    **{f":most_{name}": {"N": str(limits[name])} for name in limited},
+                },
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
 

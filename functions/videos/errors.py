@@ -8,6 +8,7 @@
     ├── BadToken            the token is not one for us: another of its kind will not help
     │   └── ExpiredToken    it was: get a new one
     ├── ExpiredLink         the pass in a playback link is over: read the metadata again
+    ├── QuotaExceeded       the owner's day is used up: wait for the next
     ├── UnknownRoute        nothing answers at this path
     ├── WrongMethod         this path answers other methods
     ├── UnknownVideo        no video has this id, or none of the asker's
@@ -25,6 +26,7 @@ status codes; nothing here knows HTTP.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -81,6 +83,18 @@ class ExpiredToken(BadToken):
 
 class ExpiredLink(VideoError):
     code = "link_expired"
+
+
+class QuotaExceeded(VideoError):
+    code = "quota_exceeded"
+
+    def __init__(self, quota: dict[str, dict[str, int]], *, resets_at: datetime, retry_after_s: int) -> None:
+        super().__init__(
+            "Today's uploads are used up.",
+            suggestions=[f"Try again after {resets_at.isoformat()}: the quota is for a day, in UTC."],
+            quota={**quota, "resets_at": resets_at.isoformat()},
+        )
+        self.retry_after_s = retry_after_s
 
 
 class UnknownRoute(VideoError):

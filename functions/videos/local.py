@@ -34,7 +34,7 @@ import msgspec
 
 from videos import counters
 from videos.errors import LostRace, Unavailable, UnknownVideo, VideoError
-from videos.model import State, StoredObject, Video
+from videos.model import Charge, State, StoredObject, Video
 from videos.ports import Job, Page, QueueStats, Ticket
 
 LARGEST_PUT_BYTES = 5 * 1024**3  # S3 takes no more in one PUT
@@ -358,11 +358,15 @@ class SqliteVideos:
             CREATE TABLE IF NOT EXISTS counts (
                 slot TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (slot, name)
             ) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS quotas (
+                owner TEXT, day TEXT, uploads INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+                PRIMARY KEY (owner, day)
+            ) WITHOUT ROWID;
             """,
         )
         self._run = self._database.run
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
         written = replace(video, version=video.version + 1)
         with self._database.transaction() as run:
             added = run(
@@ -372,6 +376,8 @@ class SqliteVideos:
             if not added:
                 raise _lost(video)
             _count(run, counts)
+            if charge:
+                _take(run, charge)
         return written
 
     def get(self, video_id: str) -> Video:
@@ -606,6 +612,19 @@ class _Database:
 def _close(connections: list[sqlite3.Connection]) -> None:
     for connection in connections:
         connection.close()
+
+
+def _take(run: _Run, charge: Charge) -> None:
+    select = "SELECT uploads, size_bytes FROM quotas WHERE owner = ? AND day = ?"
+    [used] = run(select, charge.owner, charge.day) or [(0, 0)]
+    if not charge.fits(*used):
+        raise charge.refusal(*used)
+    run("DELETE FROM quotas WHERE owner = ? AND day < ?", charge.owner, charge.day)
+    run(
+        "INSERT INTO quotas VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE "
+        "SET uploads = uploads + 1, size_bytes = size_bytes + excluded.size_bytes",
+        charge.owner, charge.day, charge.size_bytes,
+    )  # fmt: skip
 
 
 def _video(document: bytes) -> Video:

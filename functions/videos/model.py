@@ -1,11 +1,12 @@
 """What a video is, what we know of its file, and the states it moves through."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import Any, Self
 
-from videos.errors import Problem, WrongMove
+from videos.errors import Problem, QuotaExceeded, WrongMove
 
 
 class State(StrEnum):
@@ -261,3 +262,48 @@ class Video:
     def postponed(self, recover_at: datetime, *, rounds: int = 0) -> Self:
         """The same video, to be looked at again later; ``rounds`` are counted."""
         return replace(self, recover_at=recover_at, rounds=self.rounds + rounds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What one owner may upload in a day, by UTC; 0 is no limit."""
+
+    uploads: int = 0
+    size_bytes: int = 0
+
+
+UNLIMITED = Quota()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What registering a video takes from its owner's quota."""
+
+    owner: str
+    at: datetime
+    size_bytes: int
+    quota: Quota
+
+    @property
+    def day(self) -> str:
+        return self.at.astimezone(UTC).date().isoformat()
+
+    @property
+    def resets_at(self) -> datetime:
+        return datetime.combine(self.at.astimezone(UTC).date() + timedelta(days=1), time(tzinfo=UTC))
+
+    def fits(self, uploads: int, size_bytes: int) -> bool:
+        """Whether enough is left for it when so much of the day's quota is used."""
+        most = self.quota
+        return not (0 < most.uploads < uploads + 1 or 0 < most.size_bytes < size_bytes + self.size_bytes)
+
+    def refusal(self, uploads: int, size_bytes: int) -> QuotaExceeded:
+        """For an owner who has used so much of the day's quota already."""
+        return QuotaExceeded(
+            {
+                "uploads": {"limit": self.quota.uploads, "used": uploads},
+                "bytes": {"limit": self.quota.size_bytes, "used": size_bytes},
+            },
+            resets_at=self.resets_at,
+            retry_after_s=ceil((self.resets_at - self.at).total_seconds()),
+        )

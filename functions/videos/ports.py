@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
-from videos.model import StoredObject, Video
+from videos.model import Charge, StoredObject, Video
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,14 @@ class Videos(Protocol):
     ``counts`` are added up in the very write that they come with: all of it happens, or nothing.
     """
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
-        """Write a new record and return it as stored. Raises LostRace if the id is taken."""
+    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+        """Write a new record and return it as stored; ``charge`` its owner in the same write.
+
+        Raises:
+            LostRace: the id is taken.
+            QuotaExceeded: less is left than the charge takes. However many ask at once,
+                what was granted never exceeds the quota.
+        """
 
     def get(self, video_id: str) -> Video:
         """The record, as last written. Raises UnknownVideo."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from videos import counters, logs
-from videos.model import Video
+from videos.model import UNLIMITED, Charge, Quota, Video
 from videos.ports import Jobs, Storage, Videos
 from videos.rules import SPEC, Spec
 from videos.tools import MediaTools
@@ -30,6 +30,7 @@ class Service:
             any backlog, or every waiting video would get a job after the other.
         most_attempts: how often a transcode is begun before the video has failed.
         most_rounds: how often ``recover_videos`` sets a video going before it has failed.
+        quota: what one owner may upload in a day.
         workspace: where temporary folders are made; None for the system's place. In local
             mode on the disk of the storage, so that files are linked instead of copied.
     """
@@ -39,6 +40,7 @@ class Service:
     jobs: Jobs
     tools: MediaTools = field(default_factory=MediaTools)
     spec: Spec = SPEC
+    quota: Quota = UNLIMITED
     now: Callable[[], datetime] = utc_now
     ticket_lasts: timedelta = timedelta(hours=1)
     links_last_s: int = 3600
@@ -48,10 +50,10 @@ class Service:
     most_rounds: int = 12
     workspace: Path | None = None
 
-    def register(self, video: Video) -> Video:
-        """Write a new video and count it, or neither. Raises LostRace."""
+    def register(self, video: Video, charge: Charge | None = None) -> Video:
+        """Write a new video, count it and charge its owner, or none of it. Raises LostRace, QuotaExceeded."""
         figures = counters.of_new()
-        registered = self.videos.add(video, counters.counts(figures))
+        registered = self.videos.add(video, counters.counts(figures), charge)
         logs.about(video.id)
         return registered
 

@@ -27,7 +27,7 @@ from videos.errors import (
     UnknownVideo,
     UnreadableBody,
 )
-from videos.model import Media, State, Video, outputs_prefix, source_key
+from videos.model import UNLIMITED, Charge, Media, State, Video, outputs_prefix, source_key
 from videos.ports import Page, Ticket
 from videos.probe import probe
 from videos.service import Service
@@ -70,6 +70,7 @@ def request_upload(request: UploadRequest, service: Service, owner: str = "") ->
         BadRequest: the wishes do not go together, or no clip has such a poster time.
         UnreadableBody: not a type of video we read.
         Refused: the declared size alone breaks the spec.
+        QuotaExceeded: the owner has had enough for today.
     """
     if problems := rules.check_size(request.size, service.spec):
         raise Refused(problems)
@@ -87,7 +88,9 @@ def request_upload(request: UploadRequest, service: Service, owner: str = "") ->
         exact_bytes=request.size if request.exact_size else None,
         expires_at=video.upload_expires_at,
     )
-    return service.register(video), ticket
+    # What the ticket lets in, not what was declared: whoever says 1 byte may send the most.
+    charged_bytes = request.size if request.exact_size else service.spec.max_bytes
+    return _register(video, charged_bytes, service), ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +162,11 @@ def receive_file(
     Raises:
         UnreadableBody: not a type of video we read.
         Refused: the file breaks the spec.
+        QuotaExceeded: the owner has had enough for today.
         ToolFailed: it could not be checked now; the upload's own event will.
     """
-    video = service.register(_new_video(filename, content_type, service, poster_time, owner))
+    video = _new_video(filename, content_type, service, poster_time, owner)
+    video = _register(video, file.stat().st_size, service)
     service.storage.save(file, video.source_key, content_type=video.content_type)
     video = check_upload(video.id, service)
     if video.problems:
@@ -401,6 +406,11 @@ def known_id(text: str) -> str:
 
 def _codec(name: str | None) -> str | None:
     return CODECS.get(name.lower(), name.lower()) if name else None
+
+
+def _register(video: Video, size_bytes: int, service: Service) -> Video:
+    charge = Charge(owner=video.owner, at=video.created_at, size_bytes=size_bytes, quota=service.quota)
+    return service.register(video, charge if video.owner and service.quota != UNLIMITED else None)
 
 
 def _new_video(filename: str, content_type: str, service: Service, poster_time: float, owner: str) -> Video:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from videos.access import Access, Keys
+from videos.model import Quota
 from videos.rules import SPEC, Spec
 from videos.service import Service
 from videos.tools import MediaTools
@@ -57,6 +58,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     PUBLIC_URL           local: where clients reach the storage routes
     FFMPEG, FFPROBE      programs to use instead of those of the layer or the wheel
     MAX_BYTES, MAX_DURATION_S   limits of the spec to set otherwise
+    QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   what one owner may upload; default 0: no limit
 
     Raises:
         SystemExit: a setting is missing or makes no sense; the message names it.
@@ -89,7 +91,7 @@ def make_service(env: Mapping[str, str]) -> Service:
             )
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
-    return replace(made, tools=media_tools(env), spec=_spec(env))
+    return replace(made, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
 
 
 def check_settings() -> tuple[MediaTools, Spec]:
@@ -112,6 +114,16 @@ def _spec(env: Mapping[str, str]) -> Spec:
         )
     except ValueError as error:
         raise SystemExit(f"MAX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+
+
+def _quota(env: Mapping[str, str]) -> Quota:
+    try:
+        limits = [int(env.get(name) or 0) for name in ("QUOTA_UPLOADS_PER_DAY", "QUOTA_BYTES_PER_DAY")]
+    except ValueError as error:
+        raise SystemExit(
+            f"QUOTA_UPLOADS_PER_DAY and QUOTA_BYTES_PER_DAY must be whole numbers: {error}."
+        ) from None
+    return Quota(uploads=limits[0], size_bytes=limits[1])
 
 
 def _access(env: Mapping[str, str]) -> Access | None:
