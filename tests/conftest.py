@@ -20,6 +20,7 @@ from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
 import emulator
+import journey as journeys
 from clips import make_clip
 from videos import aws, local, wiring
 from videos.ports import Jobs, Storage, Ticket, Videos
@@ -368,6 +369,15 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[kind]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def journey(request: pytest.FixtureRequest, clip: Callable[..., Path]) -> journeys.Journey:
+    """Every function on every way it can take, on moto."""
+    if request.config.getoption("emulator"):
+        pytest.skip("on moto")
+    fake_aws = request.getfixturevalue("fake_aws")
+    return journeys.travel(fake_aws, clip().read_bytes(), clip(size="360x640").read_bytes(), TABLE)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ MAY_IMPORT = {
     "probe": {"boxes", "errors", "model", "tools"},
     "form": {"errors"},
     "counters": {"model"},
-    "service": {"counters", "logs", "model", "ports", "rules", "tools"},
-    "steps": {"advice", "errors", "logs", "model", "passes", "ports", "probe", "rules", "service"},
+    "service": {"counters", "logs", "metrics", "model", "ports", "rules", "tools"},
+    "steps": {"advice", "errors", "logs", "metrics", "model", "passes", "ports", "probe", "rules", "service"},
     "transcode": {
         "errors",
         "fragments",
@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "redrive": {"errors", "model", "service", "steps", "wiring"},
     "wiring": {"access", "aws", "local", "model", "rules", "service", "tools"},
     "logs": set(),
+    "metrics": {"counters", "logs"},
     "api": {"access", "errors", "logs"},
 }
 

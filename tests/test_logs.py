@@ -7,11 +7,12 @@ import boto3
 import pytest
 
 import transcode_video
+from journey import TRACE
 from local_aws.events import Context
 from local_aws.lines import show_lines
+from videos import metrics
 from videos.logs import about, logged, logger
 
-TRACE = "1-5e1b4151-5ac6c58f5b5dbd1f3c7a1e02"
 ID = "01a206ed-716a-7435-a158-fc494f265cce"
 CONTEXT = Context("test", timeout_s=3)
 HOSTILE = "a\x1b[31m\x9bb\x7f\u202ec\nd"
@@ -34,6 +35,31 @@ def shown(monkeypatch):
     handler.setFormatter(formatter)
     logger.append_keys(service=keys["service"])
     logger.thread_safe_clear_keys()
+
+
+def test_every_line_about_a_video_has_its_id(journey):
+    without = [line for line in journey.lines if "video_id" not in line]
+
+    assert len(journey.lines) > 50
+    assert without == []
+    assert {line["function_name"] for line in journey.lines} >= {
+        "request_upload",
+        "check_upload",
+        "read_video",
+    }
+
+
+def test_a_refusal_and_a_breakdown_name_the_video_too(journey):
+    said = {line["message"] for line in journey.lines}
+
+    assert said >= {"refused", "not checked", "not transcoded", "nothing to check", "deleted"}
+    assert {"exception", "stack_trace"} <= next(
+        line for line in journey.lines if line["message"] == "not checked"
+    ).keys()
+
+
+def test_a_line_leads_to_its_trace(journey):
+    assert {line["xray_trace_id"] for line in journey.lines} == {TRACE}
 
 
 @pytest.mark.usefixtures("fake_aws")
@@ -87,9 +113,11 @@ def test_people_in_a_terminal_get_readable_lines_and_no_control_characters(shown
     about(ID)
 
     logger.info("checked", state="queued", found=HOSTILE)
+    metrics.emit({"refused:size": 1})
 
-    [checked] = written.getvalue().splitlines()
+    checked, figures = written.getvalue().splitlines()
     assert f"INFO {ID} checked state=queued found=a\\x1b[31m" in checked
+    assert figures.endswith(f"{ID} figures rule=size refused=1")
     assert checked.isprintable()
 
 
@@ -113,3 +141,17 @@ def test_a_terminal_can_be_told_to_show_json(shown, monkeypatch):
     logger.info("checked")
 
     assert json.loads(written.getvalue())["message"] == "checked"
+
+
+def test_figures_do_not_follow_the_log_level(shown):
+    shown(written := io.StringIO())
+    level = logger.log_level
+    logger.setLevel("ERROR")
+    try:
+        logger.info("unseen")
+        metrics.emit({"stuck": 1})
+    finally:
+        logger.setLevel(level)
+
+    [line] = map(json.loads, written.getvalue().splitlines())
+    assert (line["message"], line["stuck"]) == ("figures", 1)

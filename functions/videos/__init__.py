@@ -12,6 +12,7 @@
     api      HTTP vocabulary: resolver, answers, errors to status codes
     wiring   the environment, read once, made into ports
     logs     the log, with the video's id on every line
+    metrics  the figures in it
     errors   every refusal
 
 Imports point one way, handlers → api, wiring, steps → tools, rules, ports →

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from videos import counters, logs
+from videos import counters, logs, metrics
 from videos.model import UNLIMITED, Charge, Quota, Video
 from videos.ports import Jobs, Storage, Videos
 from videos.rules import SPEC, Spec
@@ -55,6 +55,7 @@ class Service:
         figures = counters.of_new()
         registered = self.videos.add(video, counters.counts(figures), charge)
         logs.about(video.id)
+        metrics.emit(figures)
         return registered
 
     def record(self, before: Video, after: Video) -> Video:
@@ -63,12 +64,15 @@ class Service:
         Raises LostRace; then nothing was counted either.
         """
         figures = counters.of_step(before, after)
-        return self.videos.update(after, counters.counts(figures))
+        recorded = self.videos.update(after, counters.counts(figures))
+        metrics.emit(figures)
+        return recorded
 
     def erase(self, video_id: str) -> None:
         """Remove a record, and count that. Raises UnknownVideo if there is none any more."""
         figures = counters.of_end()
         self.videos.delete(video_id, counters.counts(figures))
+        metrics.emit(figures)
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import uuid6
 
-from videos import logs, passes, rules
+from videos import logs, metrics, passes, rules
 from videos.advice import fitting_bit_rate
 from videos.errors import (
     BadRequest,
@@ -369,6 +369,8 @@ def recover_videos(service: Service, *, limit: int = 100, within_s: float = 45.0
             try:
                 seen[video.id] = str(_recover(video, service).state)
             except Exception as error:  # one that cannot be helped now must not keep the others waiting
+                if not isinstance(error, LostRace | UnknownVideo):  # somebody else is at it
+                    metrics.emit({"stuck": 1})
                 seen[video.id] = f"{type(error).__name__}: {error}"
     return list(seen.items())
 
