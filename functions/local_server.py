@@ -31,8 +31,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from local_aws.bucket import Bucket
+from local_aws.connection import LARGEST_HEAD_BYTES, Connection
 from local_aws.cors import Cors
-from local_aws.gateway import ROUTES, Gateway, refuse, refuse_route
+from local_aws.gateway import ROUTES, Gateway, break_down, refuse, refuse_route
 from local_aws.lines import show_lines
 from local_aws.workers import GRACE_S, Workers
 from videos import steps, wiring
@@ -57,6 +58,10 @@ def main() -> None:
         app,
         log_level="warning",
         access_log=False,
+        http=Connection,
+        ws="none",
+        h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
+        server_header=False,
         timeout_keep_alive=75,  # longer than any poller pauses
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -135,12 +140,19 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         await run_in_threadpool(workers.stop)
 
     cors = Middleware(Cors, allowed_origins=wiring.http_settings().allowed_origins)
-    return Starlette(
+    app = Starlette(
         routes=[*Gateway(workers.ring).routes(), *Bucket(storage, workers.notify).routes()],
         middleware=[cors],
-        exception_handlers={VideoError: refuse, HTTPException: refuse_route, ClientDisconnect: hang_up},
+        exception_handlers={
+            VideoError: refuse,
+            HTTPException: refuse_route,
+            ClientDisconnect: hang_up,
+            Exception: break_down,
+        },
         lifespan=work_on,
     )
+    app.router.redirect_slashes = False  # API Gateway does not; and it would go where the Host header says
+    return app
 
 
 def _who_is_trusted() -> str:

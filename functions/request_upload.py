@@ -20,6 +20,7 @@ from videos.wiring import http_settings, service
 
 UPLOAD_EXAMPLE = '{"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes'
 PREFLIGHT_EXAMPLE = '{"size": 1048576, "duration": 12.5, "width": 720, "height": 1280}, what is known of it'
+LONGEST_ECHO = 200  # characters
 Asked = TypeVar("Asked")
 
 app = make_api(http_settings().allowed_origins)
@@ -63,7 +64,15 @@ def _asked(kind: type[Asked], example: str) -> Asked:
     try:
         return msgspec.convert(json_body(app), kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The request does not fit: {error}.", suggestions=[f"Send {example}."]) from None
+        raise BadRequest(
+            f"The request does not fit: {_short(error)}.", suggestions=[f"Send {example}."]
+        ) from None
+
+
+def _short(error: Exception) -> str:
+    """It may repeat what was sent."""
+    text = str(error)
+    return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
 
 
 def _body_bytes() -> bytes:

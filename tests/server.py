@@ -16,20 +16,31 @@ LOCAL_SERVER = Path(__file__).parent.parent / "functions" / "local_server.py"
 
 
 class Server:
-    """``with Server(folder) as server: … server.url``; on port 0, a free one is chosen."""
+    """``with Server(folder) as server: … server.url``; on port 0, a free one is chosen.
 
-    def __init__(self, data: Path, *, port: int = 0, options: tuple[str, ...] = ()) -> None:
+    ``program`` is what Python runs instead of the server as it is.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        options: tuple[str, ...] = (),
+        program: tuple[str | Path, ...] = (LOCAL_SERVER,),
+    ) -> None:
         self.port = port or _free_port()
         self.url = f"http://localhost:{self.port}"
         self.data = data
         self.log = data / "server.log"
         self._options = options
+        self._program = program
 
     def start(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
-            LOCAL_SERVER,
+            *self._program,
             "--port",
             str(self.port),
             "--data",

@@ -1,6 +1,7 @@
 """S3, as far as upload tickets and playback links need it: the URLs that FolderStorage signs."""
 
 import html
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from local_aws.connection import within
 from videos.errors import Unavailable
 from videos.local import LARGEST_FORM_BYTES, Denied, FolderStorage, Upload
 
@@ -20,8 +22,12 @@ S3_STATUS = {  # every other refusal is a 400
     "SignatureDoesNotMatch": 403,
     "NoSuchKey": 404,
     "MissingContentLength": 411,
+    "InvalidRange": 416,
     "ServiceUnavailable": 503,
 }
+LONGEST_ECHO = 1000  # characters
+UPLOAD_S = 300  # for a file to come in
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class Bucket:
@@ -43,6 +49,8 @@ class Bucket:
             return await methods[request.method](request)
         except Denied as denied:
             return _s3_error(request, denied)
+        except TimeoutError:
+            return _s3_error(request, Denied("RequestTimeout", "The body came too slowly."))
         except ClientDisconnect:
             return _s3_error(request, Denied("IncompleteBody", "The body ended too soon."))
         except Unavailable as error:
@@ -61,7 +69,7 @@ class Bucket:
     async def _put(self, request: Request) -> Response:
         permit = self._storage.verify_put(request.path_params["key"], request.query_params, request.headers)
         with self._storage.upload(permit) as upload:
-            async for piece in request.stream():
+            async for piece in within(UPLOAD_S, request.stream()):
                 upload.write(piece)
             return await self._keep(upload, 200)
 
@@ -81,6 +89,9 @@ class Bucket:
         except FileNotFoundError:
             raise Denied("NoSuchKey", "The specified key does not exist.") from None
         headers = {"ETag": f'"{stored.etag}"'}
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        _check_range(request, stored.size_bytes)
         return FileResponse(self._storage.path(key), media_type=content_type, headers=headers)
 
 
@@ -98,18 +109,21 @@ class UploadForm:
                 "The body must be multipart/form-data, and Content-Type name its boundary. "
                 "Let your HTTP client write that header; do not set it yourself.",
             )
-        self._chunks = request.stream()
-        self._parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_header_field": self._on_header_name,
-                "on_header_value": self._on_header_value,
-                "on_header_end": self._on_header_end,
-                "on_headers_finished": self._on_headers_finished,
-                "on_part_data": self._on_part_data,
-                "on_part_end": self._on_part_end,
-            },
-        )
+        self._chunks = within(UPLOAD_S, request.stream())
+        try:
+            self._parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_header_field": self._on_header_name,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                },
+            )
+        except FormParserError as error:
+            raise Denied("MalformedPOSTRequest", f"The form cannot be read: {error}") from None
         self._header = self._value = self._disposition = b""
         self._fields: dict[str, bytearray] = {}
         self._field = bytearray()  # the value being read
@@ -119,10 +133,14 @@ class UploadForm:
 
     async def fields(self) -> dict[str, str]:
         """All that comes before the file."""
+        read_bytes = 0
         while not self._file_begun:
+            if read_bytes > LARGEST_FORM_BYTES:  # what is no field counts too, such as empty lines
+                raise _too_much_before_the_file()
             chunk = await anext(self._chunks, b"")
             if not chunk:
                 raise Denied("InvalidArgument", "POST requires one file: the form's last field, named file.")
+            read_bytes += len(chunk)
             self._parse(chunk)
         return {name: value.decode(errors="replace") for name, value in self._fields.items()}
 
@@ -147,7 +165,7 @@ class UploadForm:
     def _count(self, read_bytes: int) -> None:
         self._fields_bytes += read_bytes
         if self._fields_bytes > LARGEST_FORM_BYTES:
-            raise Denied("MaxPostPreDataLengthExceeded", "The fields beside the file are too large.")
+            raise _too_much_before_the_file()
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
         self._count(end - start)
@@ -184,10 +202,35 @@ class UploadForm:
         self._file_ended = self._file_begun
 
 
+def _too_much_before_the_file() -> Denied:
+    return Denied("MaxPostPreDataLengthExceeded", "The fields beside the file are too large.")
+
+
+def _check_range(request: Request, size_bytes: int) -> None:
+    """Starlette answers many ranges at once, and refuses odd ones in its own words. S3 does neither."""
+    asked = request.headers.get("range", "")
+    one = _RANGE.fullmatch(asked)
+    if one and one[0] != "bytes=-":
+        first, last = (int(number) if number else None for number in one.groups())
+        if first is None:
+            fits = bool(last) and size_bytes > 0
+        else:
+            fits = first < size_bytes and (last is None or first <= last)
+        if not fits:
+            raise Denied("InvalidRange", "The requested range is not satisfiable")
+    elif asked:  # the whole object
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
+
+
+def _xml(text: str) -> str:
+    """For XML, which knows no control characters, not even escaped; and it may repeat what was sent."""
+    return html.escape("".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_ECHO]))
+
+
 def _s3_error(request: Request, denied: Denied) -> Response:
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{denied.code}</Code><Message>{html.escape(str(denied))}</Message>"
-        f"<Resource>{html.escape(request.url.path)}</Resource><RequestId>{uuid4().hex}</RequestId></Error>"
+        f"<Error><Code>{denied.code}</Code><Message>{_xml(str(denied))}</Message>"
+        f"<Resource>{_xml(request.scope['path'])}</Resource><RequestId>{uuid4().hex}</RequestId></Error>"
     )
     return Response(body, S3_STATUS.get(denied.code, 400), media_type="application/xml")

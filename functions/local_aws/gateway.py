@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local_aws.connection import within
 from local_aws.events import api_event, invoke
 from videos import api
-from videos.errors import BodyTooLarge, VideoError, WrongMethod
+from videos.errors import BodyTooLarge, SlowRequest, VideoError, WrongMethod
 from videos.logs import logger as log
 
 # The same routes as template.yaml, the more particular first; tests/test_template.py compares the two.
@@ -28,6 +29,7 @@ ROUTES = {
 }
 
 BODY_BYTES = 4_400_000  # Lambda takes events of 6 MB, and a file in one is base64
+BODY_S = 60  # for a body to come in
 TIMEOUT_S = 29  # API Gateway waits no longer
 
 
@@ -53,7 +55,7 @@ class Gateway:
             event = api_event(
                 method,
                 resource,
-                request.url.path,
+                request.scope["path"],  # not request.url, into which goes what the client calls our host
                 request.path_params,
                 await _body(request),
                 headers=request.headers.items(),
@@ -64,7 +66,7 @@ class Gateway:
                 reply = _response(await self._invoke(function, event))
             except Exception:
                 log.exception("%s broke", function, video_id=request.path_params.get("video_id"))
-                return JSONResponse(api.internal_error(), 502)
+                return JSONResponse(api.internal_error(), 502, {"Cache-Control": "no-store"})
             if method != "GET":
                 self._on_change()
             return reply
@@ -90,10 +92,13 @@ async def _body(request: Request) -> bytes:
     )
     if int(request.headers.get("content-length", 0)) > BODY_BYTES:
         raise too_large
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise too_large
+    try:
+        async for chunk in within(BODY_S, request.stream()):
+            body += chunk
+            if len(body) > BODY_BYTES:
+                raise too_large
+    except TimeoutError:
+        raise SlowRequest("The body came too slowly.", suggestions=["Send it on a better network."]) from None
     return bytes(body)
 
 
@@ -114,6 +119,11 @@ def refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, VideoError)
     status, body, headers = api.answer(error)
     return JSONResponse(body, status, headers)
+
+
+def break_down(_: Request, __: Exception) -> Response:
+    """For a mistake of ours; uvicorn logs it."""
+    return JSONResponse(api.internal_error(), 500, {"Cache-Control": "no-store"})
 
 
 def refuse_route(request: Request, error: Exception) -> Response:

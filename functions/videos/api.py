@@ -17,6 +17,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.UnreadableBody: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.SlowRequest: HTTPStatus.REQUEST_TIMEOUT,
     errors.NoToken: HTTPStatus.UNAUTHORIZED,
     errors.BadToken: HTTPStatus.UNAUTHORIZED,
     errors.ExpiredToken: HTTPStatus.UNAUTHORIZED,
@@ -36,6 +37,8 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
 # What a web page may read of an answer besides its body.
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate"]
 ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
+
+LARGEST_JSON_BYTES = 64 * 1024  # ours are of some hundred; parsed, they can take thirty times as much
 
 
 def make_api(allowed_origins: Sequence[str]) -> APIGatewayRestResolver:
@@ -111,6 +114,7 @@ def json_body(app: APIGatewayRestResolver) -> Any:
     Raises:
         UnreadableBody: it does not say that it is JSON.
         BadRequest: it is not.
+        BodyTooLarge: there is more of it than we ever ask for.
     """
     kind = app.current_event.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("application/json", ""):
@@ -118,13 +122,23 @@ def json_body(app: APIGatewayRestResolver) -> Any:
             f"This route does not read {kind[:100]!r}.",
             suggestions=["Send Content-Type: application/json, or multipart/form-data with the file in it."],
         )
+    if len(app.current_event.body or "") > LARGEST_JSON_BYTES:
+        raise errors.BodyTooLarge(
+            f"This route takes JSON of at most {LARGEST_JSON_BYTES} bytes.",
+            suggestions=["Send what the README names; the file goes where the ticket says."],
+        )
     try:
-        return json.loads(app.current_event.decoded_body or "")
+        return json.loads(app.current_event.decoded_body or "", parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise errors.BadRequest(
             "The body is not JSON.",
             suggestions=['Send {"filename": "clip.mp4", "content_type": "video/mp4", "size": 1048576}.'],
         ) from None
+
+
+def _no_number(name: str) -> None:
+    """Python reads NaN and Infinity; JSON has neither, and no rule expects them."""
+    raise ValueError(name)
 
 
 def _refusal(error: VideoError) -> Response[str]:

@@ -3,7 +3,8 @@
     VideoError
     ├── BadRequest          the request is wrong: change it, then send it again
     │   ├── UnreadableBody  its body is not of a type this route reads
-    │   └── BodyTooLarge    its body is more than the gateway carries: ask for a ticket
+    │   ├── BodyTooLarge    its body is more than the route takes
+    │   └── SlowRequest     it did not come in time: send it again
     ├── NoToken             nobody says who is asking: sign in
     ├── BadToken            the token is not one for us: another of its kind will not help
     │   └── ExpiredToken    it was: get a new one
@@ -67,6 +68,10 @@ class UnreadableBody(BadRequest):
 
 class BodyTooLarge(BadRequest):
     code = "body_too_large"
+
+
+class SlowRequest(BadRequest):
+    code = "request_timeout"
 
 
 class NoToken(VideoError):

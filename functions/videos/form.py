@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from python_multipart import parse_form
@@ -10,6 +11,7 @@ from python_multipart.multipart import Field, File
 
 from videos.errors import BadRequest
 
+MOST_PARTS = 100
 UNTYPED = "application/octet-stream"  # what curl says of a .mov; the check finds out what it is
 
 
@@ -29,8 +31,11 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
     """
     files: list[File] = []
     fields: dict[bytes | None, bytes | None] = {}
+    parts = count(1)
 
     def keep(part: Field | File) -> None:
+        if next(parts) > MOST_PARTS:
+            raise FormParserError(f"it has more than {MOST_PARTS} parts.")
         if isinstance(part, File):
             files.append(part)
         else:

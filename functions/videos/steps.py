@@ -35,6 +35,7 @@ from videos.service import Service
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 LONGEST_FILENAME = 255
 CLEAN_UP_AFTER_S = 60  # longer than what is left to do then can take
+LONGEST_CODEC = 32  # of what an app calls it; the refusal repeats it
 LARGEST_PAGE = 100
 # What iOS, Android and MP4 call what ffprobe calls h264 and hevc.
 CODECS = {
@@ -407,7 +408,7 @@ def known_id(text: str) -> str:
 
 
 def _codec(name: str | None) -> str | None:
-    return CODECS.get(name.lower(), name.lower()) if name else None
+    return CODECS.get(name.lower(), name.lower())[:LONGEST_CODEC] if name else None
 
 
 def _register(video: Video, size_bytes: int, service: Service) -> Video:
