@@ -100,7 +100,7 @@ emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until C
 
 test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
 	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py --emulator
-	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py --emulator=auth
+	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
 test-sam-local: $(READY) $(EMULATOR_READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
 	$(WITH_AWS) $(BIN)/pytest tests/test_sam_local.py --sam-local

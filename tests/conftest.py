@@ -139,6 +139,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skipped = {
         "here_only": config.getoption("emulator") and "about the local server alone",
         "signatures": config.getoption("emulator") == "open" and "signatures count with --emulator=auth",
+        "policies": config.getoption("emulator") != "auth" and "needs Docker: make test-emulator",
         "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
     }
