@@ -20,6 +20,7 @@ AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
+SCAN_READY := .venv-scan/.ready
 WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
 
 help:  ## print this list
@@ -40,12 +41,16 @@ redrive: $(READY)  ## list what failed for good, with the reason, and send it ba
 test: $(READY)  ## run the tests but the longest: no AWS, no Docker, under two minutes
 	$(BIN)/pytest -n auto -m "not thorough"
 
-check: $(READY)  ## what CI runs: format, lint, types, template, tests
+check: $(READY) scan  ## what CI runs: format, lint, types, template, weaknesses, every test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/pytest -n auto
+
+scan: $(SCAN_READY)  ## look for known weaknesses in the template and in every package
+	.venv-scan/bin/checkov --file template.yaml
+	.venv-scan/bin/python tests/supply_chain.py audit
 
 test-playback: $(READY) $(PLAYER_READY)  ## play what is made of clips in Chromium, with hls.js; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_playback.py --playback
@@ -91,6 +96,10 @@ build: $(AWS_READY)  ## build functions and layer for AWS: make build PROCESSOR=
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \
 		done
 	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'
+	@$(MAKE) --no-print-directory sbom
+
+sbom: $(AWS_READY)  ## list what was built, every package and binary, in .aws-sam/sbom.cdx.json
+	@$(AWS_BIN)/python tests/supply_chain.py sbom
 
 deploy-emulator: $(READY) build  ## deploy to LocalStack or MiniStack on localhost:4566, or at LOCALSTACK_HOST
 	$(WITH_AWS) $(BIN)/python tests/emulator.py deploy
@@ -105,6 +114,7 @@ test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with s
 test-sam-local: $(READY) $(EMULATOR_READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
 	$(WITH_AWS) $(BIN)/pytest tests/test_sam_local.py --sam-local
 
+$(SCAN_READY): PYTHON313 = $(PYTHON)   # any will do for this one
 .venv-%/.ready: requirements-%.txt
 	@$(PYTHON313) --version >/dev/null || { echo "Python 3.13 is needed for this; name one: make PYTHON313=/path/to/python3.13 …"; exit 1; }
 	$(PYTHON313) -m venv .venv-$*
@@ -117,9 +127,10 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-scan.in -o requirements-scan.txt
 	npm install --prefix tests/playback --package-lock-only hls.js@latest
 
 clean:  ## remove what was built; .data stays
-	rm -rf .venv .venv-aws .venv-emulator tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos bench test test-playback check format install build deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos bench test test-playback check scan format install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -1,10 +1,14 @@
 """What `make build` made: what runs, compiled, for one processor, and nothing else. Skipped until it has."""
 
+import hashlib
+import json
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
-BUILD = Path(__file__).parent.parent / ".aws-sam" / "build"
+from supply_chain import BUILD, SBOM
+
 FUNCTION = BUILD / "ReadVideo"
 LAYER = BUILD / "MediaToolsLayer"
 MIB = 1024**2
@@ -72,3 +76,22 @@ def test_everything_is_for_one_processor():
 def test_it_fits_the_budgets():
     assert size_bytes(LAYER) < 120 * MIB
     assert size_bytes(LAYER) + size_bytes(FUNCTION) < 250 * MIB  # Lambda's limit
+
+
+def test_the_bill_of_materials_names_every_package():
+    told = {(part["name"], part["version"]) for part in json.loads(SBOM.read_text())["components"]}
+
+    assert told >= {(found.name, found.version) for found in distributions(path=[str(FUNCTION)])}
+
+
+def test_the_bill_of_materials_has_the_hash_of_every_binary():
+    told = {
+        part["name"]: part["hashes"][0]["content"]
+        for part in json.loads(SBOM.read_text())["components"]
+        if part["bom-ref"].startswith("layer/")
+    }
+    binaries = (path for folder in ("bin", "lib", "share") for path in (LAYER / folder).iterdir())
+
+    assert told == {
+        str(path.relative_to(LAYER)): hashlib.sha256(path.read_bytes()).hexdigest() for path in binaries
+    }
