@@ -204,11 +204,13 @@ def test_a_player_that_changes_the_rendition_leaves_no_hole(page, first, then):
         const [first, then] = arguments;
         const level = (wanted) => hls.levels.findIndex(({width}) => width === wanted);
         window.loaded = [];
-        hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.loadLevel = level(first) });
-        hls.on(Hls.Events.FRAG_BUFFERED, (_, {frag}) => {
-            loaded.push(hls.levels[frag.level].width);
-            hls.loadLevel = level(then);
-        });
+        let asked = 0;
+        hls.on(Hls.Events.FRAG_LOADING, () => { asked += 1 });
+        hls.on(Hls.Events.FRAG_BUFFERED, (_, {frag}) => loaded.push(hls.levels[frag.level].width));
+        // In place of the measured network's choice. Telling hls.js afterwards is a race: it asks for
+        // the next fragment the moment that one is buffered.
+        Object.defineProperty(hls, "nextAutoLevel", {get: () => level(asked ? then : first), set() {}});
+        hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.startLevel = level(first) });
         play("hls");
         """,
         first,
