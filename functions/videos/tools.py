@@ -106,6 +106,8 @@ def keyframes_command(tools: MediaTools, source: Path, stream_index: int) -> lis
         "1",
         "-skip_frame",
         "nokey",
+        "-skip_loop_filter",  # a third of the time, for looks that nobody looks at
+        "all",
         "-select_streams",
         str(stream_index),
         "-show_entries",
