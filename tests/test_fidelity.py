@@ -319,7 +319,6 @@ def in_bitstream(path: Path, codec: str) -> list[str]:
     return [field.partition("=")[2] for field in line.split("|") if field.startswith("color")]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="only the bitstream is asked")
 def test_hdr_that_the_container_alone_speaks_of_is_refused(clip, tmp_path):
     unsaid = "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"
     source = rewrap(clip(seconds=0.3), tmp_path / "hlg.mp4", "-bsf:v", unsaid)

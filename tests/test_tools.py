@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from clips import BT709, ffmpeg, probe_lines, rewrap
+from corpus import u16
+from planted import H264_ENTRY, edited
 from videos import stills, tools, wiring
 from videos.errors import BadMedia, ToolFailed
 from videos.fragments import put_index_first
@@ -260,7 +262,9 @@ def test_stereo_aac_is_copied_as_it_is(clip, tmp_path):
 
 def test_a_picture_that_does_not_say_its_colours_is_taken_and_tagged_as_bt709(clip, tmp_path):
     unsaid = "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"
-    untagged = rewrap(clip(), tmp_path / "untagged.mp4", "-bsf:v", unsaid, "-movflags", "-write_colr")
+    untagged = rewrap(clip(), tmp_path / "untagged.mp4", "-bsf:v", unsaid)
+    silent = b"nclx" + u16(2, 2, 2) + b"\0"
+    untagged.write_bytes(edited(untagged.read_bytes(), f"{H264_ENTRY}/colr", lambda _: silent))
     assert not probe(untagged, TOOLS).color_space
     said, taken = tmp_path / "said", tmp_path / "taken"
     said.mkdir()

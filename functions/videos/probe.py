@@ -32,6 +32,7 @@ NO_MOVIES = (
 )
 MOST_KEYFRAMES = 5_000  # a minute of nothing else has 1,800; broken ones take their time
 UNREADABLE = "It cannot be read as MP4 or MOV."
+COLOURS = ("color_range", "color_primaries", "color_transfer", "color_space")
 # A gap between two frames is ordinary from half to one and a half times that of 30 fps.
 SHORTEST_GAP_S, LONGEST_GAP_S = Fraction(1, 60), Fraction(1, 20)
 
@@ -98,6 +99,7 @@ def _with_video(
     sizes = Counter(displayed_size(frame, rotation, crop) for frame in frames or [stream])
     (width_px, height_px), _ = sizes.most_common(1)[0]
     first = frames[0] if frames else stream
+    colours = {name: _known(first.get(name, "")) or _known(stream.get(name, "")) for name in COLOURS}
     rate, odd_gap_share = frame_rate(packets, Fraction(stream["time_base"]))
     return replace(
         media,
@@ -124,10 +126,10 @@ def _with_video(
             or closed_gops(path, packets, int(stream.get("nal_length_size", 4)))
         ),
         bit_rate=bit_rate(packets, media.duration_s),
-        color_range=_known(first.get("color_range", "")),
-        color_primaries=_known(first.get("color_primaries", "")),
-        color_transfer=_known(first.get("color_transfer", "")),
-        color_space=_known(first.get("color_space", "")),
+        color_range=colours["color_range"],
+        color_primaries=colours["color_primaries"],
+        color_transfer=colours["color_transfer"],
+        color_space=colours["color_space"],
         faults=tuple(faults),
     )
 
