@@ -64,10 +64,10 @@ def test_it_is_playable_before_the_ladder_is_begun(service, clip):
     assert {output.name for output in video.outputs} == {"720p", "poster"}
 
 
-def fake_tool(folder: Path, ffmpeg: str) -> Path:
-    """An ffmpeg that is killed as soon as it is asked to encode."""
-    path = folder / "ffmpeg-that-only-copies"
-    path.write_text(f'#!/bin/sh\ncase "$*" in *libx264*) kill -9 $$;; esac\nexec {ffmpeg} "$@"\n')
+def fake_tool(folder: Path, ffmpeg: str, *, asked_for: str = "libx264", does: str = "kill -9 $$") -> Path:
+    """An ffmpeg that is killed as soon as it is asked to encode, or does something else then."""
+    path = folder / "fake-ffmpeg"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *"{asked_for}"*) {does};; esac\nexec {ffmpeg} "$@"\n')
     path.chmod(0o755)
     return path
 
@@ -112,6 +112,17 @@ def test_what_phones_cannot_play_is_encoded_not_copied(service, clip, tmp_path, 
         "stream=color_range",
     )
     assert "tv" in line
+
+
+def test_a_picture_whose_copy_fails_is_encoded(service, clip):
+    no_copies = fake_tool(service.workspace, service.tools.ffmpeg, asked_for="-c:v copy", does="exit 1")
+
+    video = transcode(
+        checked(service, clip()).id, replace(service, tools=replace(service.tools, ffmpeg=str(no_copies)))
+    )
+
+    assert (video.state, video.playable) == (State.COMPLETED, True)
+    assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
 
 
 def test_a_silent_video_stays_silent(service, clip, tmp_path):

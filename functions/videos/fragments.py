@@ -45,8 +45,10 @@ from videos.movie import (
 )
 
 # Boxes that hold boxes, and how many bytes come before those.
-HOLDERS = CONTAINERS | {b"edts": 0, b"avc1": 78, b"hvc1": 78}
+PICTURES = {b"avc1": 78, b"hvc1": 78}
+HOLDERS = CONTAINERS | PICTURES | {b"edts": 0}
 COMPRESSOR_NAME = slice(42, 74)  # of a video sample entry
+COLOURS = b"nclx" + struct.pack(">HHHB", 1, 1, 1, 0)  # BT.709 in limited range: all that we publish
 HEVC_SEI = (39, 40)  # NAL unit types of messages, in which encoders and cameras tell of themselves
 NEAR_S = 0.001  # sound that begins so little before a cut goes behind it, lest rounding decide
 
@@ -127,11 +129,13 @@ def _chunk_tables(starts: Sequence[int], fragments: Sequence[_Fragment], track: 
 
 def _changed(kind: bytes, body: bytes, tables: Tables) -> bytes:
     """A box with these ``tables`` for its own, and without what tells of encoders and cameras."""
-    if kind in (b"avc1", b"hvc1"):
+    if kind in PICTURES:
         body = body[: COMPRESSOR_NAME.start] + bytes(32) + body[COMPRESSOR_NAME.stop :]
     if kind in HOLDERS:
         head = HOLDERS[kind]
-        return box(kind, body[:head], *(_changed(*inner, tables) for inner in boxes(body, head)))
+        inside = [_changed(*inner, tables) for inner in boxes(body, head) if inner[0] != b"colr"]
+        colours = [box(b"colr", COLOURS)] if kind in PICTURES else []
+        return box(kind, body[:head], *inside, *colours)
     if kind == b"hvcC":
         body = _without_sei(body)
     return box(kind, tables.get(kind, body))

@@ -34,6 +34,9 @@ PRIVATE = {
 }
 # Slices and their parameters. In other NAL units cameras hide place and time, and x264 its settings.
 PICTURE_ONLY = {"h264": "filter_units=pass_types=1-5|7|8", "hevc": "filter_units=pass_types=0-9|16-21|32-34"}
+# Of what we accept, nothing is in other colours; but not every camera says so in the bitstream.
+_SAID = "colour_primaries=1:transfer_characteristics=1:matrix_coefficients=1:video_full_range_flag=0"
+TAGGED_BT709 = {"h264": f"h264_metadata={_SAID}", "hevc": f"hevc_metadata={_SAID}"}
 # Fragments for HLS inside a plain MP4, cut at keyframes; fragments.put_index_first does the rest.
 FRAGMENTED = {
     "f": "mp4",
@@ -128,17 +131,18 @@ def loudness_command(tools: MediaTools, source: Path, stream_index: int) -> list
 
 
 def playable_command(
-    tools: MediaTools, source: Path, media: Media, target: Path, poster: Poster
+    tools: MediaTools, source: Path, media: Media, target: Path, poster: Poster, *, tagged: bool = True
 ) -> list[str]:
     """The ffmpeg argv that copies the picture as it is into an MP4 with fragments, and takes a poster.
 
-    A turned or non-square source stays so in the copy: players turn and stretch it.
+    A turned or non-square source stays so in the copy: players turn and stretch it. ``tagged`` writes
+    its colours into its bitstream, for which all its headers must be understood.
     """
     stream = ffmpeg.input(str(source), **SAFE_INPUT)
     copy = {
         "c:v": "copy",
         "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
-        "bsf:v": PICTURE_ONLY[media.codec],
+        "bsf:v": ",".join([PICTURE_ONLY[media.codec], *([TAGGED_BT709[media.codec]] if tagged else [])]),
     }
     copied = ffmpeg.output(
         stream[str(media.stream_index)],
@@ -207,12 +211,13 @@ def _compile(tools: MediaTools, outputs: Sequence[object], *options: str) -> lis
 
 def _scaled(video: ffmpeg.nodes.Stream, media: Media, width_px: int, height_px: int) -> ffmpeg.nodes.Stream:
     """``video`` at this size with square pixels in limited-range BT.709; ffmpeg has turned it already."""
-    bt709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
-    if not media.color_space:  # untagged: say what it is taken for, or swscale assumes BT.601
-        video = video.filter("setparams", **bt709)
-    scaled = video.filter("scale", width_px, height_px, out_range="tv", out_color_matrix="bt709")
-    # Said of the frames, since what they say wins over what the encoder is told.
-    return scaled.filter("setparams", range="tv", **bt709).filter("setsar", 1)
+    # Said of the frames, since what they say wins over what the encoder is told; and before they are
+    # scaled, since swscale takes for BT.601 what says nothing.
+    told = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    if media.color_range:
+        told["range"] = media.color_range
+    scaled = video.filter("setparams", **told).filter("scale", width_px, height_px, out_range="tv")
+    return scaled.filter("setsar", 1)
 
 
 def _poster(source: Path, media: Media, poster: Poster) -> list[object]:

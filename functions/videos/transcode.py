@@ -6,6 +6,7 @@ sees half a result, and an attempt that lost its race removes what it wrote.
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
@@ -121,14 +122,8 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
     service, source = attempt.service, folder / "source"
     poster = _poster(attempt, folder)
     if not attempt.video.playable and can_be_copied(attempt.media):
-        media = attempt.media
-        copy = Target(folder / copy_name(media), media.width_px, media.height_px)
-        command = tools.playable_command(service.tools, source, media, copy.path, poster)
-        tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
-        attempt.publish(
-            [_rendition(copy, media.codec), _picture(poster.target)],
-            blurhash=stills.placeholder(poster.tiny.path),
-        )
+        with suppress(BadMedia):  # what cannot be copied may be decoded all the same: that decides
+            _copy(attempt, source, poster)
     attempt.measure_loudness(source)
     media = attempt.media
     missing = [
@@ -151,6 +146,23 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
         made.append(_picture(poster.target))
         facts["blurhash"] = stills.placeholder(poster.tiny.path)
     attempt.publish(made, State.COMPLETED, **facts)
+
+
+def _copy(attempt: "_Attempt", source: Path, poster: Poster) -> None:
+    media, using = attempt.media, attempt.service.tools
+    copy = Target(source.with_name(copy_name(media)), media.width_px, media.height_px)
+    tagged, as_it_is = (
+        tools.playable_command(using, source, media, copy.path, poster, tagged=tagged)
+        for tagged in (True, False)
+    )
+    try:
+        tools.run(tagged, timeout_s=PLAYABLE_TIMEOUT_S)
+    except BadMedia:  # its headers may be odd where its pictures are not
+        tools.run(as_it_is, timeout_s=PLAYABLE_TIMEOUT_S)
+    attempt.publish(
+        [_rendition(copy, media.codec), _picture(poster.target)],
+        blurhash=stills.placeholder(poster.tiny.path),
+    )
 
 
 def _poster(attempt: "_Attempt", folder: Path) -> Poster:
