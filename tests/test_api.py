@@ -15,7 +15,7 @@ import read_video
 import recover_videos
 import request_upload
 import transcode_video
-from videos import wiring
+from videos import health, wiring
 
 NOBODY = "0192d3a4-5b6c-7d8e-9f01-23456789abcd"
 
@@ -488,6 +488,15 @@ def test_health_without_ffmpeg_is_degraded(call, monkeypatch):
     assert (status, answer["status"]) == (503, "degraded")
     assert answer["dependencies"]["ffmpeg"]["status"] == "error"
     assert answer["storage"]["status"] == "ok"
+
+
+def test_health_with_little_disk_left_is_degraded_and_says_so(call, monkeypatch):
+    monkeypatch.setattr(health, "DEGRADED_FREE_BYTES", 2**60)
+
+    status, answer, _ = call("GET", "/health")
+
+    assert (status, answer["status"]) == (503, "degraded")
+    assert "of disk are free" in answer["resources"]["error"]
 
 
 # ── The events between ───────────────────────────────────────────────────────────

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "probe": {"boxes", "errors", "model", "tools"},
     "form": {"errors"},
     "counters": {"model"},
-    "service": {"counters", "logs", "metrics", "model", "ports", "rules", "tools"},
+    "service": {"counters", "errors", "logs", "metrics", "model", "ports", "rules", "tools"},
     "steps": {"advice", "errors", "logs", "metrics", "model", "passes", "ports", "probe", "rules", "service"},
     "transcode": {
         "errors",

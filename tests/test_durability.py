@@ -2,14 +2,18 @@
 
 import errno
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from videos import api, local
-from videos.errors import LostRace, Unavailable
+from videos.errors import LostRace, StorageFull
 from videos.model import Video
 
 MP4 = "video/mp4"
@@ -93,12 +97,48 @@ def test_a_full_disk_is_said_and_leaves_the_old_object_and_nothing_else(storage,
 
     monkeypatch.setattr(os, "fsync", full)
 
-    with pytest.raises(Unavailable, match="No space left on device") as refusal:
+    with pytest.raises(StorageFull):
         storage.save(file, "uploads/v1", content_type=MP4)
 
-    assert "disk is not full" in refusal.value.suggestions[0]
     assert storage.path("uploads/v1").read_bytes() == b"12345"
     assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A folder on a disk of its own, which takes 2.5 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", folder]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root on Linux can mount a disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_really_full_keeps_what_it_has_and_takes_more_once_there_is_room(small_disk, tmp_path):
+    storage = local.FolderStorage(small_disk, "http://localhost", b"secret")
+    megabyte = tmp_path / "megabyte"
+    megabyte.write_bytes(b"x" * 1_000_000)
+    kept = [storage.save(megabyte, f"uploads/v{number}", content_type=MP4).key for number in range(2)]
+
+    with pytest.raises(StorageFull):
+        storage.save(megabyte, "uploads/v2", content_type=MP4)
+
+    assert list(storage.keys("uploads/")) == kept
+    assert all(storage.path(key).read_bytes() == megabyte.read_bytes() for key in kept)
+    storage.delete(kept[0])
+    assert storage.save(megabyte, "uploads/another", content_type=MP4).size_bytes == 1_000_000
+
+
+def test_a_temporary_folder_on_a_full_disk_says_so_too(small_disk, service):
+    with (
+        pytest.raises(StorageFull),
+        replace(service, workspace=small_disk / "work").private_folder() as folder,
+    ):
+        (folder / "source").write_bytes(bytes(4_000_000))
+
+    assert not list((small_disk / "work").iterdir())
 
 
 # ── The database ─────────────────────────────────────────────────────────────────
@@ -125,13 +165,13 @@ def test_a_full_database_is_said_loses_nothing_and_works_again(tmp_path, monkeyp
         patch.setattr(local._Database, "_open", small)
         full = local.SqliteVideos(tmp_path / "videos.db")
         kept = []
-        with pytest.raises(Unavailable, match="database or disk is full") as refusal:
+        with pytest.raises(StorageFull) as refusal:
             kept.extend(full.add(a_video(f"video-{number}")) for number in range(100))
         assert [full.get(video.id) for video in kept] == kept
 
-    status, body, _ = api.answer(refusal.value)
-    assert status == 503
-    assert "disk is not full" in body["suggestions"][0]
+    status, body, headers = api.answer(refusal.value)
+    assert (status, body["code"], headers["Retry-After"]) == (507, "storage_full", "60")
+    assert "what was accepted before is kept" in body["suggestions"][0]
     assert videos.add(a_video("another")).version == 1
 
 

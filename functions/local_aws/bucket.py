@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from local_aws.connection import within
-from videos.errors import Unavailable
+from videos.errors import StorageFull, Unavailable
 from videos.local import LARGEST_FORM_BYTES, Denied, FolderStorage, Upload
 
 S3_STATUS = {  # every other refusal is a 400
@@ -24,6 +24,7 @@ S3_STATUS = {  # every other refusal is a 400
     "MissingContentLength": 411,
     "InvalidRange": 416,
     "ServiceUnavailable": 503,
+    "InsufficientStorage": 507,  # no code of S3's, which is never full
 }
 LONGEST_ECHO = 1000  # characters
 UPLOAD_S = 300  # for a file to come in
@@ -53,6 +54,8 @@ class Bucket:
             return _s3_error(request, Denied("RequestTimeout", "The body came too slowly."))
         except ClientDisconnect:
             return _s3_error(request, Denied("IncompleteBody", "The body ended too soon."))
+        except StorageFull as error:
+            return _s3_error(request, Denied("InsufficientStorage", str(error)))
         except Unavailable as error:
             return _s3_error(request, Denied("ServiceUnavailable", str(error)))
 

@@ -33,6 +33,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.BadMedia: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ToolFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 # What a web page may read of an answer besides its body.
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate"]

@@ -20,11 +20,13 @@
     ├── BadMedia            a tool read the file and gave it up: trying again will not help
     ├── ToolFailed          a tool is missing, hung or was killed: trying again may help
     └── Unavailable         storage, table or queue did not answer: try again later
+        └── StorageFull     there is no room: try again once somebody has made some
 
 A class exists where a caller acts differently. ``api.STATUS_OF`` turns them into
 status codes; nothing here knows HTTP.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -160,3 +162,22 @@ class ToolFailed(VideoError):
 class Unavailable(VideoError):
     code = "unavailable"
     retry_after_s = 2
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+    retry_after_s = 60
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no room left to store anything.",
+            suggestions=[
+                "Try again later; what was accepted before is kept.",
+                "If you run the service, make room: on the disk of its folder, or in /tmp of its functions.",
+            ],
+        )
+
+    @staticmethod
+    def is_meant(error: OSError) -> bool:
+        """Whether this is how the system says it."""
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)

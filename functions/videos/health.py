@@ -64,7 +64,9 @@ def _report(service: Service) -> dict[str, Any]:
     queue = _look(service.jobs.stats)
     free_bytes = shutil.disk_usage(service.workspace or "/tmp").free  # noqa: S108  where Lambda lets us write
     parts = (ffmpeg, magic, storage, table, queue)
-    enough_disk = free_bytes >= DEGRADED_FREE_BYTES
+    disk = {"status": "ok"}
+    if free_bytes < DEGRADED_FREE_BYTES:
+        disk = {"status": "error", "error": f"Less than {DEGRADED_FREE_BYTES:,} bytes of disk are free."}
     counted: Figures = {}
     oldest_queued: datetime | None = None
     overdue: int | None = None
@@ -72,7 +74,7 @@ def _report(service: Service) -> dict[str, Any]:
         counted, oldest_queued, overdue = table.found
     jobs = queue.found
     return {
-        "status": "ok" if enough_disk and not any(look.error for look in parts) else "degraded",
+        "status": "degraded" if "error" in disk or any(look.error for look in parts) else "ok",
         "dependencies": {
             "ffmpeg": ffmpeg.part(version=ffmpeg.found),
             "magic": magic.part(version=magic.found),
@@ -82,6 +84,7 @@ def _report(service: Service) -> dict[str, Any]:
         "storage": storage.part(),
         "performance": _performance(counted),
         "resources": {
+            **disk,
             "peak_memory_bytes": _peak_memory_bytes(),
             "free_disk_bytes": free_bytes,
             "jobs_waiting": jobs and jobs.waiting,

@@ -33,7 +33,7 @@ from uuid import uuid4
 import msgspec
 
 from videos import counters
-from videos.errors import LostRace, Unavailable, UnknownVideo, VideoError
+from videos.errors import LostRace, StorageFull, Unavailable, UnknownVideo, VideoError
 from videos.model import Charge, State, StoredObject, Video
 from videos.ports import Job, Page, QueueStats, Ticket
 
@@ -692,8 +692,14 @@ def _answers(*, missing: str = "") -> Iterator[None]:
         raise _unavailable("The folder", error) from error
 
 
-def _unavailable(what: str, error: Exception) -> Unavailable:
+def _unavailable(what: str, error: OSError | sqlite3.Error) -> Unavailable:
+    if (
+        StorageFull.is_meant(error)
+        if isinstance(error, OSError)
+        else getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    ):
+        return StorageFull()
     return Unavailable(
         f"{what} cannot be used now: {error}.",
-        suggestions=["See that the disk is not full and the folder is yours, then try again."],
+        suggestions=["See that the folder is yours and its disk works, then try again."],
     )

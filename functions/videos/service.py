@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from videos import counters, logs, metrics
+from videos.errors import StorageFull
 from videos.model import UNLIMITED, Charge, Quota, Video
 from videos.ports import Jobs, Storage, Videos
 from videos.rules import SPEC, Spec
@@ -76,10 +77,18 @@ class Service:
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:
-        """A temporary folder that only we can read, removed with all that is in it."""
-        if self.workspace:
-            self.workspace.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix="video-", dir=self.workspace, ignore_cleanup_errors=True
-        ) as folder:
-            yield Path(folder)
+        """A temporary folder that only we can read, removed with all that is in it.
+
+        Raises StorageFull in place of an OSError that says so, whatever is done in it.
+        """
+        try:
+            if self.workspace:
+                self.workspace.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(
+                prefix="video-", dir=self.workspace, ignore_cleanup_errors=True
+            ) as folder:
+                yield Path(folder)
+        except OSError as error:
+            if StorageFull.is_meant(error):
+                raise StorageFull from error
+            raise
