@@ -150,15 +150,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def stack(
+def running_emulator(
     request: pytest.FixtureRequest,
     no_real_account: None,  # noqa: ARG001  not before this
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[emulator.Stack]:
-    """The whole stack, deployed by sam to the emulator that is there, or to one that is started."""
+) -> Iterator[str]:
+    """The emulator that is there, or one that is started."""
     log = tmp_path_factory.mktemp("emulator") / "ministack.log"
-    with emulator.emulator(log, auth=request.config.getoption("emulator") == "auth"):
-        yield emulator.deploy()
+    with emulator.emulator(log, auth=request.config.getoption("emulator") == "auth") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def stack(running_emulator: str) -> emulator.Stack:  # noqa: ARG001  it is running then
+    """The whole stack, deployed by sam."""
+    return emulator.deploy()
 
 
 @pytest.fixture
@@ -197,7 +203,7 @@ def local_rig(tmp_path: Path) -> Rig:
 
 
 @pytest.fixture
-def emulator_rig(stack: emulator.Stack) -> Rig:  # noqa: ARG001  it is running then
+def emulator_rig(running_emulator: str) -> Rig:  # noqa: ARG001  it is running then
     return aws_rig(FakeAws())
 
 

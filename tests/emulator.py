@@ -3,9 +3,9 @@
     python tests/emulator.py run       MiniStack on localhost:4566 until Ctrl-C
     python tests/emulator.py deploy    the built stack, to whatever answers there
 
-MiniStack runs functions in Lambda's image, so Docker must be there. It listens on loopback
-only; a relay lets its containers in, and says of every request that it came by TLS, as
-load balancers do: the bucket's policy lets nothing else pass.
+MiniStack runs functions in Lambda's image, so Docker must be there for them. It listens on
+loopback only; a relay lets its containers in, and says of every request that it came by TLS,
+as load balancers do: the bucket's policy lets nothing else pass.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,11 +72,14 @@ def emulator(log: Path, *, auth: bool = False) -> Iterator[str]:
 
 
 def docker_host() -> str:
-    """The address at which containers find this machine: the bridge's on Linux, loopback elsewhere."""
-    if sys.platform != "linux":
+    """The address at which containers find this machine: the bridge's on Linux, loopback elsewhere.
+
+    Without Docker there are none, and loopback will do.
+    """
+    if sys.platform != "linux" or not shutil.which("docker"):
         return "127.0.0.1"
     gateway = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    return subprocess.run(gateway, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(gateway, check=False, capture_output=True, text=True).stdout.strip() or "127.0.0.1"
 
 
 def _start_ministack(log: Path, *, auth: bool, port: int) -> subprocess.Popen[bytes]:
