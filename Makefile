@@ -62,8 +62,11 @@ $(PLAYER_READY): tests/playback/package-lock.json
 fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
 
-chaos: $(READY)  ## random faults, three seeds of hundreds of videos: the books must balance
+chaos: $(READY)  ## random faults, three seeds of hundreds of videos, here and on moto: the books must balance
 	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py || exit 1; done
+
+chaos-emulator: $(READY) $(EMULATOR_READY)  ## the same on MiniStack, or whatever answers on localhost:4566
+	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_AWS=200 $(WITH_AWS) $(BIN)/pytest -s tests/test_chaos.py --emulator || exit 1; done
 
 bench: $(READY)  ## measure beside plain ffmpeg, against the budgets: make bench BENCH_CLIP=clip.mp4 BENCH_ROUNDS=5
 	@PYTHONPATH=functions $(BIN)/python tests/bench.py --rounds $(BENCH_ROUNDS) \
@@ -108,7 +111,7 @@ emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until C
 	$(WITH_AWS) $(BIN)/python tests/emulator.py run
 
 test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with sam and run the journey there; needs Docker
-	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py --emulator
+	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py --emulator
 	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
 test-sam-local: $(READY) $(EMULATOR_READY) build  ## sam local invoke for every event, sam local start-api; needs Docker
@@ -133,4 +136,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos bench test test-playback check scan format install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench test test-playback check scan format install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
