@@ -114,12 +114,15 @@ def without_a_job(world):
     return video
 
 
-def tried_too_often(world):
-    video = checked(world)
-    for _ in range(world.service.most_attempts):
-        world.deliver_job(after("save 720p.mp4", die))
-        world.clock.advance(seconds=VISIBILITY_S + 1)
-    return video
+def killed(times):
+    def prepare(world):
+        video = checked(world)
+        for _ in range(times):
+            world.deliver_job(after("save 720p.mp4", die))
+            world.clock.advance(seconds=VISIBILITY_S + 1)
+        return video
+
+    return prepare
 
 
 def check(world, video, fault):
@@ -156,12 +159,13 @@ STEPS = [
     Step("transcode", checked, work, {State.COMPLETED}),
     Step("transcode of a good clip put over it", replaced(longer), work, {State.COMPLETED}),
     Step("transcode of a bad clip put over it", replaced(bad), work, {State.REJECTED}),
+    Step("transcode for the last time", killed(4), work, {State.COMPLETED, State.FAILED}),
     Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
     Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
     Step("recover of an unused ticket", unused, recover, {State.EXPIRED}),
     Step("recover of a lost event", without_an_event, recover, {State.COMPLETED}),
     Step("recover of a lost job", without_a_job, recover, {State.COMPLETED}),
-    Step("recover of a video tried too often", tried_too_often, recover, {State.FAILED}),
+    Step("recover of a video tried too often", killed(5), recover, {State.FAILED}),
 ]
 
 
@@ -294,6 +298,7 @@ def test_a_job_that_always_fails_is_tried_five_times_and_leaves_one_dead_letter(
     while not world.ended(video):
         world.deliver_job(gives_up)
         world.clock.advance(seconds=10)
+    world.settle(video)
 
     assert len(runs) == 5
     assert world.balance(video).failure == "It could not be processed: ffmpeg: the disk is full."

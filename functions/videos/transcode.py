@@ -66,6 +66,8 @@ def transcode(video_id: str, service: Service, *, last_try: bool = False, first_
         return video
     if video.attempts >= service.most_attempts:  # enough: recover_videos fails it once it is silent
         return video
+    if last_try:  # nobody comes after us to remove what we leave, should we be killed
+        service.jobs.put(video_id, delay_s=steps.CLEAN_UP_AFTER_S)
     attempt = _Attempt(video, service)
     try:
         _work_on(attempt, last_try=last_try)
