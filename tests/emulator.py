@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,13 @@ def docker_host() -> str:
     """
     if sys.platform != "linux" or not shutil.which("docker"):
         return "127.0.0.1"
-    gateway = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    return subprocess.run(gateway, check=False, capture_output=True, text=True).stdout.strip() or "127.0.0.1"
+    inspect = ["docker", "network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}"]
+    bridge = subprocess.run(inspect, check=False, capture_output=True, text=True)
+    if bridge.returncode:  # the client alone, no engine
+        return "127.0.0.1"
+    [network, *_] = json.loads(bridge.stdout)
+    # An engine that was just started names none before its next start; it is the first address.
+    return network.get("Gateway") or str(next(ip_network(network["Subnet"]).hosts()))
 
 
 def _start_ministack(log: Path, *, auth: bool, port: int) -> subprocess.Popen[bytes]:
