@@ -35,12 +35,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.console import Console
 from rich.table import Table
 
 from client import App
 from clips import make_clip
-from server import Server
+from measure import Budget, Measured, NotMeasured, Used, budgets_table, new_table, screen, spread, wait
 from videos import stills, tools, transcode
 from videos.model import LADDER_PX, Media
 from videos.probe import probe
@@ -51,19 +50,12 @@ TOOLS = media_tools(os.environ)
 AT_ONCE = (1, 2, 4, 8)  # clips
 LONGEST_S = 1800  # for the slowest machine with the most clips
 NICENESS = 10  # what the local server gives its ffmpeg; else a busy machine would be kinder to the others
-TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 # The usual way to score a ladder: every rendition scaled up to what the phone shows, every fifth frame.
 VMAF = (
     "[0:v]scale=720:1280:flags=bicubic,format=yuv420p,setpts=PTS-STARTPTS[made];"
     "[1:v]format=yuv420p,setpts=PTS-STARTPTS[source];"
     "[made][source]libvmaf=model=version=vmaf_v0.6.1:n_subsample=5:n_threads=2:log_fmt=json:log_path={log}"
 )
-
-screen = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
-
-
-class NotMeasured(Exception):
-    """A figure could not be had; the message says which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +95,6 @@ class Quality:
 
     mean: float
     p5: float
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A promise: ``found``, each figure of a run, against the ``limit`` that ``judged`` of them must keep."""
-
-    what: str
-    limit: float
-    unit: str
-    found: list[float]
-    judged: Callable[[Sequence[float]], float] = statistics.median
-
-    @property
-    def holds(self) -> bool:
-        return self.judged(self.found) <= self.limit
 
 
 @dataclass
@@ -221,7 +198,7 @@ def _one_process(clip: Path, media: Media, folder: Path) -> Run:
 
 def _service(clip: Path, _: Media, folder: Path) -> Run:
     """Everything over HTTP, on a server of its own that has just started."""
-    with _Measured() as server:
+    with Measured() as server:
         app = App(server.url)
         asked_at = datetime.now(UTC)
         video = _completed(app, _upload(app, clip))
@@ -240,7 +217,7 @@ def _service(clip: Path, _: Media, folder: Path) -> Run:
 
 def _crowd(clip: Path, count: int) -> Crowd:
     """``count`` phones that upload at the same time."""
-    with _Measured() as server:
+    with Measured() as server:
         app = App(server.url)
         asked_at = datetime.now(UTC)
         with ThreadPoolExecutor(count) as phones:
@@ -259,14 +236,7 @@ def _crowd(clip: Path, count: int) -> Crowd:
 # ── ffmpeg, measured ─────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Used:
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
-
-
-def _run(command: Sequence[str]) -> _Used:
+def _run(command: Sequence[str]) -> Used:
     """Run a program to its end, alone; what it and its children used."""
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
@@ -275,7 +245,7 @@ def _run(command: Sequence[str]) -> _Used:
         )
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-            used = _wait(process)
+            used = wait(process)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -285,15 +255,7 @@ def _run(command: Sequence[str]) -> _Used:
         last_words = errors.read()[-500:].decode(errors="replace").strip()
     if process.returncode:
         raise NotMeasured(f"{Path(command[0]).name} ended with {process.returncode}: {last_words}")
-    return _Used(wall_s, used.cpu_s, used.peak_mb)
-
-
-def _wait(process: subprocess.Popen[Any]) -> _Used:
-    """Wait for a child; what it and every process it waited for used, its start included."""
-    began = time.perf_counter()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return _Used(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
+    return Used(wall_s, used.cpu_s, used.peak_mb)
 
 
 def _typed(clip: Path) -> list[str]:
@@ -314,40 +276,7 @@ def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-# ── The service, measured ────────────────────────────────────────────────────────
-
-
-class _Measured:
-    """A server in a folder of its own. ``cpu_s`` counts from when it answers; both are there at its end."""
-
-    def __enter__(self) -> "_Measured":
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-server-"))
-            self._server = stack.enter_context(Server(Path(folder)))
-            self._stack = stack.pop_all()
-        self.url = self._server.url
-        self.cpu_s = self.peak_mb = 0.0
-        self._cpu_before_s = _cpu_s(self._server.process.pid)
-        return self
-
-    def note_cpu(self) -> None:
-        """Stop counting: what follows is for us, not for the clip."""
-        self.cpu_s = _cpu_s(self._server.process.pid) - self._cpu_before_s
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._stack:
-            if kind is None:
-                self._server.process.send_signal(signal.SIGINT)
-                self.peak_mb = _wait(self._server.process).peak_mb
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process and of every child it has waited for.
-
-    Source: proc(5), /proc/pid/stat, fields 14 to 17: utime, stime, cutime, cstime.
-    """
-    after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, after_the_name[11:15])) * TICK_S
+# ── The service, as an app sees it ───────────────────────────────────────────────
 
 
 def _upload(app: App, clip: Path) -> str:
@@ -462,13 +391,13 @@ def _show(report: Report, budgets: list[Budget]) -> None:
         screen.print(_quality_table(report))
     if report.crowds:
         screen.print(_crowds_table(report))
-    screen.print(_budgets_table(budgets))
+    screen.print(budgets_table(budgets))
     for sentence in report.unmeasured:
         screen.print(f"[bold red]Not measured.[/] {sentence}")
 
 
 def _ways_table(report: Report) -> Table:
-    table = _table("The same files, three ways", "", *report.runs)
+    table = new_table("The same files, three ways", "", *report.runs)
     rows: dict[str, Callable[[Run], str | float]] = {
         "wall, s": lambda run: run.wall_s,
         "CPU, s": lambda run: run.cpu_s,
@@ -478,12 +407,12 @@ def _ways_table(report: Report) -> Table:
         "→ completed, s": lambda run: run.completed_s,
     }
     for title, figure in rows.items():
-        table.add_row(title, *(_spread([figure(run) for run in runs]) for runs in report.runs.values()))
+        table.add_row(title, *(spread([figure(run) for run in runs]) for runs in report.runs.values()))
     return table
 
 
 def _quality_table(report: Report) -> Table:
-    table = _table("VMAF: mean (worst 5 % of frames)", "", *report.quality)
+    table = new_table("VMAF: mean (worst 5 % of frames)", "", *report.quality)
     names = dict.fromkeys(name for found in report.quality.values() for name in found)
     for name in names:
         found = [scores.get(name) for scores in report.quality.values()]
@@ -492,7 +421,7 @@ def _quality_table(report: Report) -> Table:
 
 
 def _crowds_table(report: Report) -> Table:
-    table = _table(
+    table = new_table(
         "Uploaded at once",
         "clips",
         "wall, s",
@@ -505,38 +434,13 @@ def _crowds_table(report: Report) -> Table:
         crowds = [crowd for crowd in report.crowds if crowd.clips == count]
         table.add_row(
             str(count),
-            _spread([crowd.wall_s for crowd in crowds]),
-            _spread([crowd.cpu_s for crowd in crowds]),
-            _spread([seconds for crowd in crowds for seconds in crowd.playable_s]),
-            _spread([max(crowd.playable_s) for crowd in crowds]),
-            _spread([crowd.peak_mb for crowd in crowds]),
+            spread([crowd.wall_s for crowd in crowds]),
+            spread([crowd.cpu_s for crowd in crowds]),
+            spread([seconds for crowd in crowds for seconds in crowd.playable_s]),
+            spread([max(crowd.playable_s) for crowd in crowds]),
+            spread([crowd.peak_mb for crowd in crowds]),
         )
     return table
-
-
-def _budgets_table(budgets: list[Budget]) -> Table:
-    table = _table("Budgets", "", "at most", "found", "")
-    for budget in budgets:
-        verdict = "[green]holds[/]" if budget.holds else "[bold red]BROKEN[/]"
-        table.add_row(budget.what, f"{budget.limit:g} {budget.unit}", _spread(budget.found), verdict)
-    return table
-
-
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _spread(figures: Sequence[float]) -> str:
-    """``"12.3 (11.9 – 13.0)"``: median, least and most."""
-    return f"{_short(statistics.median(figures))} ({_short(min(figures))} – {_short(max(figures))})"
-
-
-def _short(figure: float) -> str:
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def _as_json(report: Report, budgets: list[Budget]) -> dict[str, Any]:

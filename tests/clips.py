@@ -40,6 +40,14 @@ def make_clip(
     return path
 
 
+def padded(clip: Path, size_bytes: int) -> Path:
+    """The same clip, made that large by a box that players skip."""
+    padding = size_bytes - clip.stat().st_size
+    with clip.open("ab") as file:
+        file.write(padding.to_bytes(4) + b"free" + bytes(padding - 8))
+    return clip
+
+
 def rewrap(source: Path, path: Path, *options: str, before: tuple[str, ...] = ()) -> Path:
     """The same packets in another file: options go to the output, ``before`` to the input."""
     ffmpeg(*before, "-i", str(source), "-map", "0", "-c", "copy", *options, str(path))
