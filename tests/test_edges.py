@@ -25,6 +25,7 @@ from videos import local
 call = test_api.call  # the API, in local mode
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 MOST_CONNECTIONS = 40
+CROWD = 20
 # The server as it is, but for its patience: nobody wants to wait that long for a test.
 IMPATIENT = f"""
 import sys
@@ -34,6 +35,7 @@ from local_aws import bucket, connection, gateway
 connection.LONGEST_S.update(head=2, rest=2, reader=1)
 connection.LOOK_EVERY_S = 0.2
 connection.MOST_CONNECTIONS = {MOST_CONNECTIONS}
+connection.CROWD = {CROWD}
 gateway.BODY_S = bucket.UPLOAD_S = 2
 local_server.main()
 """
@@ -278,6 +280,19 @@ def test_too_many_connections_are_told_so_and_the_others_served(server):
         assert time.monotonic() < deadline
 
 
+def test_in_a_crowd_nobody_keeps_a_connection_that_others_want(server):
+    kept = httpx.get(f"{server.url}/health")
+    crowd = [connected(server) for _ in range(CROWD)]
+    try:
+        let_go = say(server, request("GET /health", Connection=""))
+    finally:
+        for sock in crowd:
+            sock.close()
+
+    assert "connection" not in kept.headers
+    assert (let_go.status, let_go.headers["connection"]) == (200, "close")
+
+
 # ── Where it goes, and what it is called ─────────────────────────────────────────
 
 
@@ -453,7 +468,8 @@ def test_a_signature_is_compared_in_constant_time(local_rig, monkeypatch, signat
 
 def test_the_test_server_differs_from_the_real_one_in_patience_alone():
     assert connection.LONGEST_S == {"head": 10, "rest": 5, "reader": 60}
-    assert (gateway.BODY_S, bucket.UPLOAD_S, connection.MOST_CONNECTIONS) == (60, 300, 200)
+    assert (gateway.BODY_S, bucket.UPLOAD_S) == (60, 300)
+    assert (connection.MOST_CONNECTIONS, connection.CROWD) == (200, 100)
 
 
 # ── The handlers themselves ──────────────────────────────────────────────────────

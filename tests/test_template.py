@@ -1,6 +1,7 @@
 """Template, handlers, local routes, sample events and documentation tell the same story."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import yaml
 
 from conftest import TABLE
 from local_aws import events, gateway
-from videos import wiring
+from videos import api, wiring
+from videos.errors import TooManyRequests
 from videos.ports import Job
 from videos.rules import SPEC
 from videos.service import Service
@@ -78,6 +80,15 @@ def test_the_local_server_serves_the_very_routes_of_the_template():
     deployed = {(method, path): module for method, path, module in api_events() if method != "OPTIONS"}
 
     assert deployed == gateway.ROUTES
+
+
+def test_the_local_gateway_throttles_in_the_words_of_the_template():
+    deployed = RESOURCES["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
+    status, body, headers = api.answer(TooManyRequests())
+
+    assert status == deployed["StatusCode"]
+    assert body == json.loads(deployed["ResponseTemplates"]["application/json"])
+    assert f"'{headers['Retry-After']}'" == deployed["ResponseParameters"]["Headers"]["Retry-After"]
 
 
 def test_every_path_that_a_page_may_ask_first_answers_preflights():

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 
 import h11
 from starlette.responses import JSONResponse
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from videos import api
 from videos.errors import BadRequest, SlowRequest, Unavailable, VideoError
 
 LARGEST_HEAD_BYTES = 16 * 1024  # API Gateway takes 10 KB of headers
-MOST_CONNECTIONS = 200  # each may hold a body, and a file
+MOST_CONNECTIONS = 200  # each may hold a file
+CROWD = 100  # connections; from then on none is kept for a next request, lest those who pause keep others out
 LOOK_EVERY_S = 1.0
 LONGEST_S = {
     "head": 10,  # for the first line of a request and its headers
@@ -40,8 +42,12 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        super().data_received(data)
+        # Not before its body is in: we would hang up on a client that is still sending.
+        if len(self.connections) > CROWD and self.cycle and self.conn.their_state is h11.DONE:
+            self.cycle.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
 
     def shutdown(self) -> None:
         if self._refused:

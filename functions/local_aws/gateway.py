@@ -1,7 +1,8 @@
 """API Gateway: HTTP to the handlers of ROUTES and back."""
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from local_aws.connection import within
 from local_aws.events import api_event, invoke
 from videos import api
-from videos.errors import BodyTooLarge, SlowRequest, VideoError, WrongMethod
+from videos.errors import BodyTooLarge, SlowRequest, TooManyRequests, VideoError, WrongMethod
 from videos.logs import logger as log
 
 # The same routes as template.yaml, the more particular first; tests/test_template.py compares the two.
@@ -31,6 +32,25 @@ ROUTES = {
 BODY_BYTES = 4_400_000  # Lambda takes events of 6 MB, and a file in one is base64
 BODY_S = 60  # for a body to come in
 TIMEOUT_S = 29  # API Gateway waits no longer
+LONGEST_LINE = 64  # requests: 50 pollers and 12 uploads in one moment. A read takes 1 ms, a ticket 4
+MOST_LARGE_BODIES = 4  # in memory: a form with a file is there three times, and takes a quarter of a second
+
+
+class Places:
+    """So many at once; whoever finds none free is sent away, not kept waiting."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        if not self._free:
+            raise TooManyRequests
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 class Gateway:
@@ -41,6 +61,8 @@ class Gateway:
         # Powertools keeps the current event on a class, so only one may be in the works; an
         # environment of Lambda's handles one at a time anyway. This queues fairly, a lock would not.
         self._environment = CapacityLimiter(1)
+        self._line = Places(LONGEST_LINE)
+        self._large_bodies = Places(MOST_LARGE_BODIES)
 
     def routes(self) -> list[Route]:
         return [
@@ -52,54 +74,62 @@ class Gateway:
         self, method: str, resource: str, function: str
     ) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            event = api_event(
-                method,
-                resource,
-                request.scope["path"],  # not request.url, into which goes what the client calls our host
-                request.path_params,
-                await _body(request),
-                headers=request.headers.items(),
-                query=request.query_params.multi_items(),
-                source_ip=request.client.host if request.client else "127.0.0.1",
-            )
-            try:
-                reply = _response(await self._invoke(function, event))
-            except Exception:
-                log.exception("%s broke", function, video_id=request.path_params.get("video_id"))
-                return JSONResponse(api.internal_error(), 502, {"Cache-Control": "no-store"})
+            with ExitStack() as places:
+                event = api_event(
+                    method,
+                    resource,
+                    request.scope["path"],  # not request.url, into which goes what the client calls our host
+                    request.path_params,
+                    await self._body(request, places),
+                    headers=request.headers.items(),
+                    query=request.query_params.multi_items(),
+                    source_ip=request.client.host if request.client else "127.0.0.1",
+                )
+                if function != "check_health":  # whoever asks how we are is told so in a rush, too
+                    places.enter_context(self._line.one())
+                try:
+                    reply = _response(await self._invoke(function, event))
+                except Exception:
+                    log.exception("%s broke", function, video_id=request.path_params.get("video_id"))
+                    return JSONResponse(api.internal_error(), 502, {"Cache-Control": "no-store"})
             if method != "GET":
                 self._on_change()
             return reply
 
         return answer
 
+    async def _body(self, request: Request, places: ExitStack) -> bytes:
+        """The body of a request, if the gateway carries that much; a large one takes a place."""
+        body = bytearray()
+        too_large = BodyTooLarge(
+            f"This route takes bodies of at most {BODY_BYTES} bytes.",
+            suggestions=[
+                'Ask for a ticket instead: POST /upload with JSON {"filename", "content_type", "size"}, '
+                "then send the file where the ticket says."
+            ],
+        )
+        if int(request.headers.get("content-length", 0)) > BODY_BYTES:
+            raise too_large
+        placed = False
+        try:
+            async for chunk in within(BODY_S, request.stream()):
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    raise too_large
+                if len(body) > api.LARGEST_JSON_BYTES and not placed:
+                    places.enter_context(self._large_bodies.one())
+                    placed = True
+        except TimeoutError:
+            raise SlowRequest(
+                "The body came too slowly.", suggestions=["Send it on a better network."]
+            ) from None
+        return bytes(body)
+
     async def _invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = await to_thread.run_sync(
             invoke, function, event, TIMEOUT_S, limiter=self._environment, abandon_on_cancel=True
         )
         return reply
-
-
-async def _body(request: Request) -> bytes:
-    """The body of a request, if the gateway carries that much."""
-    body = bytearray()
-    too_large = BodyTooLarge(
-        f"This route takes bodies of at most {BODY_BYTES} bytes.",
-        suggestions=[
-            'Ask for a ticket instead: POST /upload with JSON {"filename", "content_type", "size"}, '
-            "then send the file where the ticket says."
-        ],
-    )
-    if int(request.headers.get("content-length", 0)) > BODY_BYTES:
-        raise too_large
-    try:
-        async for chunk in within(BODY_S, request.stream()):
-            body += chunk
-            if len(body) > BODY_BYTES:
-                raise too_large
-    except TimeoutError:
-        raise SlowRequest("The body came too slowly.", suggestions=["Send it on a better network."]) from None
-    return bytes(body)
 
 
 def _response(reply: Mapping[str, Any]) -> Response:

@@ -23,6 +23,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.ExpiredToken: HTTPStatus.UNAUTHORIZED,
     errors.ExpiredLink: HTTPStatus.FORBIDDEN,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownRoute: HTTPStatus.NOT_FOUND,
     errors.WrongMethod: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.UnknownVideo: HTTPStatus.NOT_FOUND,

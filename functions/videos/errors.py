@@ -10,6 +10,7 @@
     │   └── ExpiredToken    it was: get a new one
     ├── ExpiredLink         the pass in a playback link is over: read the metadata again
     ├── QuotaExceeded       the owner's day is used up: wait for the next
+    ├── TooManyRequests     more came at once than are let in: slow down
     ├── UnknownRoute        nothing answers at this path
     ├── WrongMethod         this path answers other methods
     ├── UnknownVideo        no video has this id, or none of the asker's
@@ -102,6 +103,17 @@ class QuotaExceeded(VideoError):
             quota={**quota, "resets_at": resets_at.isoformat()},
         )
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(VideoError):
+    code = "too_many_requests"
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many requests.",
+            suggestions=["Wait a second, then go on; poll no more often than retry_after_ms says."],
+        )
 
 
 class UnknownRoute(VideoError):
