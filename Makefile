@@ -9,6 +9,7 @@ BENCH_CLIP ?=
 BENCH_ROUNDS ?= 5
 BENCH_CONCURRENT_ROUNDS ?= $(BENCH_ROUNDS)
 BENCH_JSON ?=
+LOAD_ROUNDS ?= 3
 
 PROCESSOR ?= x86_64
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
@@ -71,6 +72,10 @@ chaos-emulator: $(READY) $(EMULATOR_READY)  ## the same on MiniStack, or whateve
 bench: $(READY)  ## measure beside plain ffmpeg, against the budgets: make bench BENCH_CLIP=clip.mp4 BENCH_ROUNDS=5
 	@PYTHONPATH=functions $(BIN)/python tests/bench.py --rounds $(BENCH_ROUNDS) \
 		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) \
+		$(if $(BENCH_JSON),--json "$(BENCH_JSON)") $(if $(BENCH_CLIP),"$(BENCH_CLIP)")
+
+load: $(READY)  ## let crowds upload and poll while it transcodes, and beyond: make load LOAD_ROUNDS=3
+	@PYTHONPATH=functions $(BIN)/python tests/load.py --rounds $(LOAD_ROUNDS) \
 		$(if $(BENCH_JSON),--json "$(BENCH_JSON)") $(if $(BENCH_CLIP),"$(BENCH_CLIP)")
 
 format: $(READY)  ## put the code into shape
@@ -136,4 +141,4 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench test test-playback check scan format install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback check scan format install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean

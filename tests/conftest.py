@@ -121,6 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     where = "run on a deployed stack in an emulator of AWS, and with 'auth' enforce its policies"
     parser.addoption("--emulator", nargs="?", const="open", choices=["open", "auth"], help=where)
     parser.addoption("--sam-local", action="store_true", help="run the functions in sam local; needs Docker")
+    parser.addoption("--timed", action="store_true", help="hold the service to the clock; on a quiet machine")
     parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
 
 
@@ -141,6 +142,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "signatures": config.getoption("emulator") == "open" and "signatures count with --emulator=auth",
         "policies": config.getoption("emulator") != "auth" and "needs Docker: make test-emulator",
         "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
+        "timed": not config.getoption("timed") and "needs a quiet machine: --timed, or make load",
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
     }
     for item in items:

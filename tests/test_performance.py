@@ -1,9 +1,11 @@
 """How the running service bears up when many come at once.
 
-Here it must lose nothing, answer within what the README promises, by a wide margin of time, and
-refuse what is too much in a way that an app can go by.
+Here it must lose nothing, and refuse what is too much in a way that an app can go by. What the
+README promises by the clock is for ``--timed``, and ``make load`` measures more of it: on a busy
+machine a stopwatch tells nobody anything.
 """
 
+import asyncio
 import select
 import threading
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import load
 from client import App, send
 from clips import make_clip, padded
 from server import Server
@@ -22,6 +25,7 @@ from videos.rules import SPEC
 
 UPLOADS = 12
 POLLERS = 50
+UPLOAD_S = 3  # is promised; on a busy machine, ten times that shows that they do not wait for each other
 LINE = 3
 LARGE_BODIES = 2
 FUNCTIONS = Path(__file__).parent.parent / "functions"
@@ -64,8 +68,8 @@ def largest(tmp_path_factory) -> Path:
     return padded(make_clip(tmp_path_factory.mktemp("largest") / "largest.mp4"), SPEC.max_bytes)
 
 
-def test_upload_throughput(server, largest):
-    """Twelve phones at once: every upload is taken within the 3 s promised, and all complete."""
+def test_upload_throughput(server, largest, pytestconfig):
+    """Twelve phones at once: every upload is taken, and all complete; with ``--timed``, within 3 s each."""
     app = App(server.url)
     body = largest.read_bytes()
 
@@ -81,7 +85,7 @@ def test_upload_throughput(server, largest):
     slowest_s = max(seconds for _, seconds in uploads)
     print(f"\n{UPLOADS} uploads of {len(body) / 1e6:.1f} MB at once: slowest {slowest_s:.2f} s")
     assert {app.follow(video_id)["state"] for video_id, _ in uploads} == {"completed"}
-    assert slowest_s < 3
+    assert slowest_s < (UPLOAD_S if pytestconfig.getoption("timed") else 10 * UPLOAD_S)
 
 
 def test_fifty_clients_poll_while_a_video_is_made(server, clip):
@@ -106,6 +110,50 @@ def test_fifty_clients_poll_while_a_video_is_made(server, clip):
     ordered = sorted(latencies_s)
     median_ms, p99_ms = (ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99))
     print(f"\n{len(ordered)} polls by {POLLERS} clients: median {median_ms:.1f} ms, p99 {p99_ms:.1f} ms")
+
+
+@pytest.mark.timed
+def test_the_promises_by_the_clock_hold_while_it_transcodes(tmp_path):
+    """One round of what ``make load`` measures."""
+    clip = padded(make_clip(tmp_path / "clip.mp4", seconds=10), SPEC.max_bytes)
+
+    budgets = load.budgets_of({"asked for": [load.measure(load.asked_for(clip))]})
+
+    assert [f"{b.what}: {b.found} {b.unit}" for b in budgets if not b.holds] == []
+
+
+def test_a_server_that_stalls_is_charged_with_all_who_come_meanwhile(tmp_path, monkeypatch):
+    """What we measure with: who waits for one answer before asking again would see a single slow one."""
+    stall_s = 0.5
+    monkeypatch.setattr(load, "POLL_S", 0.05)
+    nothing = tmp_path / "nothing"
+    nothing.touch()
+    run = load.Run()
+
+    async def stall_and_measure() -> None:
+        over = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await over.wait()
+            body = b'{"id": "a", "state": "completed"}'
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as stalled:
+            url = f"http://localhost:{stalled.sockets[0].getsockname()[1]}"
+            asyncio.get_running_loop().call_later(stall_s, over.set)
+            crowd = load.Crowd("one app", uploads=0, pollers=1, clip=nothing, first=nothing)
+            await load.Rush(crowd, url, ["a"], run).until_complete()
+
+    asyncio.run(stall_and_measure())
+
+    slow = [ms for ms in run.routes["status"].answered_ms if ms > 100]
+    assert len(slow) >= 4
+    assert max(slow) > 300
+    assert (run.lost, run.refused, run.wrong) == (0, 0, {})
 
 
 # ── More than is let in ──────────────────────────────────────────────────────────
