@@ -21,10 +21,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +37,19 @@ from rich.table import Table
 
 from client import App
 from clips import make_clip
-from measure import Budget, Measured, NotMeasured, Used, budgets_table, new_table, screen, spread, wait
+from measure import (
+    Budget,
+    Measured,
+    NotMeasured,
+    Used,
+    budgets_table,
+    new_table,
+    parsed,
+    run_program,
+    screen,
+    spread,
+    wait,
+)
 from videos import stills, tools, transcode
 from videos.model import LADDER_PX, Media
 from videos.probe import probe
@@ -110,7 +120,6 @@ class Report:
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         clip = arguments.clip or _sample(folder)
@@ -465,23 +474,10 @@ def _sample(folder: Path) -> Path:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare TikToken with plain ffmpeg on one clip.")
-    parser.add_argument("clip", nargs="?", type=Path, help="a conforming clip; one is made without it")
     parser.add_argument("--rounds", type=int, default=5, help="of the three ways (default 5)")
     parser.add_argument("--concurrent-rounds", type=int, default=5, help="of 1, 2, 4, 8 at once (default 5)")
-    parser.add_argument("--json", type=Path, help="file to write every figure to")
-    arguments = parser.parse_args()
-    if arguments.clip and not arguments.clip.is_file():
-        parser.error(f"there is no file {arguments.clip}")
-    if not Path("/proc/self/stat").exists():
-        parser.error("this measures through /proc, which only Linux has")
-    return arguments
+    return parsed(parser)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (NotMeasured, httpx.HTTPError, subprocess.SubprocessError, TimeoutError) as error:
-        screen.print(f"[bold red]Not measured.[/] {error}", markup=True)
-        sys.exit(2)
+    run_program(main)

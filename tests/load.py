@@ -22,10 +22,7 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -36,11 +33,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from client import App
 from clips import make_clip, padded
-from measure import Budget, Measured, NotMeasured, budgets_table, new_table, screen, spread
+from measure import (
+    Budget,
+    Measured,
+    NotMeasured,
+    budgets_table,
+    new_table,
+    parsed,
+    run_program,
+    screen,
+    spread,
+)
 from videos.rules import SPEC
 
 POLL_S = 1.0  # as retry_after_ms says of a video in the works
@@ -112,7 +117,6 @@ class Run:
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
     with tempfile.TemporaryDirectory(prefix="load-") as name:
         crowds = _crowds(Path(name), arguments.clip)
         runs: dict[str, list[Run]] = {crowd.name: [] for crowd in crowds}
@@ -474,22 +478,9 @@ def _as_json(runs: dict[str, list[Run]], budgets: list[Budget]) -> dict[str, Any
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Let a crowd come to TikToken.")
-    parser.add_argument("clip", nargs="?", type=Path, help="a conforming clip; one is made without it")
     parser.add_argument("--rounds", type=int, default=3, help="of both crowds (default 3)")
-    parser.add_argument("--json", type=Path, help="file to write every figure to")
-    arguments = parser.parse_args()
-    if arguments.clip and not arguments.clip.is_file():
-        parser.error(f"there is no file {arguments.clip}")
-    if not Path("/proc/self/stat").exists():
-        parser.error("this measures through /proc, which only Linux has")
-    return arguments
+    return parsed(parser)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (NotMeasured, httpx.HTTPError, subprocess.SubprocessError, TimeoutError) as error:
-        screen.print(f"[bold red]Not measured.[/] {error}", markup=True)
-        sys.exit(2)
+    run_program(main)

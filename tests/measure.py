@@ -3,6 +3,7 @@
 Linux only (/proc).
 """
 
+import argparse
 import contextlib
 import os
 import re
@@ -15,8 +16,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -137,3 +139,30 @@ def spread(figures: Sequence[float]) -> str:
 
 def _short(figure: float) -> str:
     return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+# ── As programs ──────────────────────────────────────────────────────────────────
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What was typed: what ``parser`` asks for, a clip, and where the figures go."""
+    parser.add_argument("clip", nargs="?", type=Path, help="a conforming clip; one is made without it")
+    parser.add_argument("--json", type=Path, help="file to write every figure to")
+    arguments = parser.parse_args()
+    if arguments.clip and not arguments.clip.is_file():
+        parser.error(f"there is no file {arguments.clip}")
+    if not Path("/proc/self/stat").exists():
+        parser.error("this measures through /proc, which only Linux has")
+    return arguments
+
+
+def run_program(main: Callable[[], int]) -> NoReturn:
+    """Exit with what ``main`` returns; with 2 if something could not be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (NotMeasured, httpx.HTTPError, subprocess.SubprocessError, TimeoutError) as error:
+        screen.print(f"[bold red]Not measured.[/] {error}", markup=True)
+        sys.exit(2)
