@@ -50,6 +50,7 @@ def test_a_clip_travels_from_ticket_to_playback(app, clip, tmp_path, method):
     assert "width=720|height=1280" in line
 
 
+@pytest.mark.thorough
 def test_it_plays_before_it_is_complete(app, clip):
     ticket = app.upload(clip(seconds=10))
 
@@ -92,6 +93,7 @@ def test_a_refused_clip_tells_every_reason(app, clip):
     assert httpx.get(ticket["url"]).status_code == 409
 
 
+@pytest.mark.thorough
 def test_ten_clips_sent_at_once_all_complete(app, clip):
     tickets = [app.upload(clip(seconds=1)) for _ in range(10)]
 
@@ -248,6 +250,7 @@ def test_a_form_over_what_the_gateway_carries_is_sent_to_a_ticket(app):
 # ── It may be killed at any time ─────────────────────────────────────────────────
 
 
+@pytest.mark.thorough
 @here_only
 def test_a_server_killed_in_the_middle_of_a_transcode_finishes_the_video_later(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", seconds=12)
@@ -265,6 +268,7 @@ def test_a_server_killed_in_the_middle_of_a_transcode_finishes_the_video_later(t
     assert (status["state"], status["progress"]) == ("completed", 100)
 
 
+@pytest.mark.thorough
 @here_only
 def test_an_ffmpeg_that_is_killed_is_run_again(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", seconds=12)

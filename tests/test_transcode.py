@@ -13,6 +13,8 @@ from videos.model import State
 from videos.tools import MediaTools
 from videos.transcode import transcode
 
+pytestmark = pytest.mark.thorough
+
 
 def fetched(service, video, name: str, folder: Path) -> Path:
     path = folder / f"{name}.file"
