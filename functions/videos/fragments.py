@@ -77,9 +77,10 @@ def put_index_first(written: Path, to: Path) -> Segments:
             "ffmpeg wrote no fragments.", suggestions=["FFMPEG must name version 7.1 or newer."]
         ) from None
     whole = [box(*moof) + box(*mdat) for moof, mdat in zip(halves[::2], halves[1::2], strict=True)]
-    cuts_s = _cuts_s(whole, tracks(index)[PICTURE])
-    fragments = _with_their_sound(whole, cuts_s, tracks(index))
-    init = box(b"ftyp", inner_brand) + _rebuilt(inner_index, lambda track: _one_edit(tracks(index)[track]))
+    found = tracks(index)
+    cuts_s = _cuts_s(whole, found[PICTURE])
+    fragments = _with_their_sound(whole, cuts_s, found)
+    init = box(b"ftyp", inner_brand) + _rebuilt(inner_index, lambda track: _one_edit(found[track]))
     front = box(b"ftyp", brand)
     init_at = len(front) + len(_index(index, fragments, 0)) + 8
     first_at = init_at + len(init)

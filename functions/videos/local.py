@@ -693,11 +693,11 @@ def _answers(*, missing: str = "") -> Iterator[None]:
 
 
 def _unavailable(what: str, error: OSError | sqlite3.Error) -> Unavailable:
-    if (
-        StorageFull.is_meant(error)
-        if isinstance(error, OSError)
-        else getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-    ):
+    if isinstance(error, OSError):
+        full = StorageFull.is_meant(error)
+    else:  # one that the module itself raises has no code
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if full:
         return StorageFull()
     return Unavailable(
         f"{what} cannot be used now: {error}.",

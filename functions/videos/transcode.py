@@ -153,14 +153,15 @@ def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
 def _copy(attempt: "_Attempt", source: Path, poster: Poster) -> None:
     media, using = attempt.media, attempt.service.tools
     copy = Target(source.with_name(copy_name(media)), media.width_px, media.height_px)
-    tagged, as_it_is = (
-        tools.playable_command(using, source, media, copy.path, poster, tagged=tagged)
-        for tagged in (True, False)
-    )
+
+    def make(*, tagged: bool) -> None:
+        command = tools.playable_command(using, source, media, copy.path, poster, tagged=tagged)
+        tools.run(command, timeout_s=PLAYABLE_TIMEOUT_S)
+
     try:
-        tools.run(tagged, timeout_s=PLAYABLE_TIMEOUT_S)
+        make(tagged=True)
     except BadMedia:  # its headers may be odd where its pictures are not
-        tools.run(as_it_is, timeout_s=PLAYABLE_TIMEOUT_S)
+        make(tagged=False)
     attempt.publish(
         [_rendition(copy, media.codec), _picture(poster.target)],
         blurhash=stills.placeholder(poster.tiny.path),
