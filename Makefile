@@ -56,8 +56,9 @@ scan: $(SCAN_READY)  ## look for known weaknesses in the template and in every p
 test-playback: $(READY) $(PLAYER_READY)  ## play what is made of clips in Chromium, with hls.js; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_playback.py --playback
 
+# Not by --prefix: npm would then leave out what this machine sets for it, such as a company's CA.
 $(PLAYER_READY): tests/playback/package-lock.json
-	npm ci --prefix tests/playback
+	cd tests/playback && npm ci
 	@touch $@
 
 fuzz: $(READY)  ## check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
@@ -136,7 +137,7 @@ lock: $(READY)  ## write the lock files anew, at the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-scan.in -o requirements-scan.txt
-	npm install --prefix tests/playback --package-lock-only hls.js@latest
+	cd tests/playback && npm install --package-lock-only hls.js@latest
 
 clean:  ## remove what was built; .data stays
 	rm -rf .venv .venv-aws .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
