@@ -2,14 +2,15 @@
 
     python functions/local_server.py --port 8000 --data .data
 
-The handlers are the ones Lambda runs; this only speaks HTTP on one side and Lambda events
-on the other. For development: unless JWT_ISSUER is set, it trusts whoever connects.
+The handlers are the ones Lambda runs; this server only translates between HTTP and Lambda events.
+It is for development: unless JWT_ISSUER is set, any client may upload and delete.
 """
 
 import argparse
 import fcntl
-import logging
+import gc
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,17 +31,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from uvicorn.protocols.http import h11_impl
 
+from local_aws import connection
 from local_aws.bucket import Bucket
-from local_aws.connection import LARGEST_HEAD_BYTES, Connection
 from local_aws.cors import Cors
-from local_aws.gateway import ROUTES, Gateway, break_down, refuse, refuse_route
+from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video_error
+from local_aws.guard import Guard
 from local_aws.lines import show_lines
+from local_aws.nosniff import Nosniff
 from local_aws.workers import GRACE_S, Workers
-from videos import steps, wiring
-from videos.errors import VideoError
-from videos.local import FolderStorage, SqliteJobs
+from videos import wiring
+from videos.errors import Unavailable, VideoError
+from videos.steps.attempts import interrupted
+from videos.stores.local.disk import make_private
+from videos.stores.local.folder import FolderStorage
+from videos.stores.local.jobs import SqliteJobs
 
+# Pages that are being developed on this machine, on any port.
+LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 EVENT_HANDLERS = ("check_upload", "transcode_video", "recover_videos")
 
 
@@ -48,29 +58,19 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     show_lines(sys.stderr)
-    logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # clients are told already
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
     url = options.public_url or f"http://localhost:{listener.getsockname()[1]}"
     app = _load(options.data, url, options.transcodes)
-    app.state.greeting = f"TikToken answers on {url} (data in {options.data}, Ctrl-C stops it)"
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        http=Connection,
-        ws="none",
-        h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
-        server_header=False,
-        timeout_keep_alive=75,  # longer than any poller pauses
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
+    app.state.greeting = f"TikToken is listening on {url} (data in {options.data}; Ctrl-C stops it)"
+    server = _server(app)
     with suppress(SystemExit):  # uvicorn repeats the signal that stopped it
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     _end_children()
     lock.close()
     sys.stdout.flush()
-    os._exit(0)  # waits for no thread: what was in the works is begun anew at the next start
+    os._exit(0)  # without waiting for threads: the next start repeats what they were doing
 
 
 def _options() -> argparse.Namespace:
@@ -78,25 +78,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (%(default)s: only this machine)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes any that is free (%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (%(default)s)")
     parser.add_argument(
-        "--data", type=Path, default=Path(".data"), help="folder for everything (%(default)s)"
+        "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
-    parser.add_argument("--public-url", help="where clients reach us, if not at http://localhost:PORT")
+    parser.add_argument("--public-url", help="URL that clients use, if not http://localhost:PORT")
     parser.add_argument(
-        "--transcodes", type=int, default=os.cpu_count() or 1, help="how many at a time (%(default)s)"
+        "--transcodes", type=int, default=os.cpu_count() or 1, help="concurrent transcodes (%(default)s)"
     )
     return parser.parse_args()
 
 
 def _lock(folder: Path) -> TextIO:
-    """Hold the folder for as long as the returned file is open; the kernel lets go if we are killed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Lock the folder for as long as the returned file is open, or until this process ends."""
+    make_private(folder)
+    (folder / "lock").touch(mode=0o600)
     lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"Another server works on {folder}: stop it, or choose another folder with --data.")
+        sys.exit(f"Another server uses {folder}: stop it, or choose another folder with --data.")
     return lock
 
 
@@ -113,79 +114,127 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _server(app: Starlette) -> uvicorn.Server:
+    """uvicorn with ``app``, and limits to the time and space that clients take."""
+    _allow_files(2 * connection.MAX_CONNECTIONS)  # a socket each, and perhaps a file that is uploaded
+    # uvicorn has no setting for the answer beyond limit_concurrency.
+    busy = connection.last_answer(
+        Unavailable("Too many connections.", suggestions=["Try again in a few seconds."])
+    )
+    allowed_origins = wiring.http_settings().allowed_origins
+    h11_impl.service_unavailable = Cors(busy, allowed_origins)  # type: ignore[attr-defined, assignment]
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        http=connection.Connection,
+        ws="none",
+        h11_max_incomplete_event_size=connection.MAX_HEAD_BYTES,
+        limit_concurrency=connection.MAX_CONNECTIONS,
+        server_header=False,
+        timeout_keep_alive=75,  # longer than the pause of any app that polls
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_notify=0,  # every second, that is
+    )
+    server = uvicorn.Server(config)
+    config.callback_notify = partial(connection.check_all, server.server_state.connections)
+    return server
+
+
+def _allow_files(number: int) -> None:
+    """Let this process open so many files, if it may: macOS starts it with 256, Linux with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number, hard)), hard))
+
+
 def _load(folder: Path, url: str, transcodes: int) -> Starlette:
-    """The application, with every handler imported: they read the environment then."""
+    """The application, with every handler imported: importing one reads the environment."""
     folder = folder.resolve()
     _end_orphans(folder / "work")
     for leftover in ("incoming", "work"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
-    for function in (*ROUTES.values(), *EVENT_HANDLERS):
+    os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
+    for function in EVENT_HANDLERS:
         import_module(function)
     service = wiring.service()
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.jobs, SqliteJobs)
-    set_aside = partial(steps.set_aside, service=service)
-    workers = Workers(service.storage, service.jobs, transcodes=transcodes, set_aside=set_aside)
+    workers = Workers(
+        service.storage,
+        service.jobs,
+        transcodes=transcodes,
+        interrupted=partial(interrupted, service=service),
+    )
     return make_app(service.storage, workers)
 
 
 def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     @asynccontextmanager
-    async def work_on(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         workers.start()
         print(app.state.greeting, flush=True)
-        print(f"For development: {_who_is_trusted()}.", file=sys.stderr)
+        print(f"For development: {_who_has_access()}.", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 
-    cors = Middleware(Cors, allowed_origins=wiring.http_settings().allowed_origins)
+    settings = wiring.http_settings()
+    hosts = (*settings.allowed_hosts, urlsplit(settings.public_url).hostname or "")
+    guard = Middleware(Guard, allowed_hosts=hosts, allowed_origins=settings.allowed_origins)
+    cors = Middleware(Cors, allowed_origins=settings.allowed_origins)
     app = Starlette(
         routes=[*Gateway(workers.ring).routes(), *Bucket(storage, workers.notify).routes()],
-        middleware=[cors],
+        middleware=[Middleware(Nosniff), guard, cors],
         exception_handlers={
-            VideoError: refuse,
-            HTTPException: refuse_route,
-            ClientDisconnect: hang_up,
-            Exception: break_down,
+            VideoError: on_video_error,
+            HTTPException: on_http_exception,
+            ClientDisconnect: on_disconnect,
+            Exception: on_unhandled,
         },
-        lifespan=work_on,
+        lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # API Gateway does not; and it would go where the Host header says
+    app.router.redirect_slashes = False  # API Gateway has none; and the Host header would decide the target
     return app
 
 
-def _who_is_trusted() -> str:
+def _who_has_access() -> str:
     access = wiring.http_settings().access
-    return f"the API wants tokens of {access.keys.issuer}" if access else "it trusts whoever connects"
+    return (
+        f"the API requires a token of {access.keys.issuer}" if access else "any client may upload and delete"
+    )
 
 
-def hang_up(_: Request, __: Exception) -> Response:
-    """For a client that left in the middle of its body; it will not read this."""
+def on_disconnect(_: Request, __: Exception) -> Response:
+    """For a client that left before its body was complete; it will not read this."""
     return Response(status_code=400)
 
 
 def _end_orphans(work: Path) -> None:
-    """Kill the tools of a server that was killed: it had the lock on this folder that we have now."""
+    """Kill the media tools of an earlier server on this folder that was killed itself."""
     for pid, _, command in _processes():
         if Path(command.split()[0]).name.startswith(("ffmpeg", "ffprobe")) and f"{work}/" in command:
             _kill(pid)
 
 
 def _end_children() -> None:
-    """Kill what the handlers started: an ffmpeg would work on for a server that is gone."""
-    for pid, parent, _ in _processes():
-        if parent == os.getpid():
-            _kill(pid)
+    """Kill the processes that the handlers started, and theirs: they would outlive the server."""
+    parents = {pid: parent for pid, parent, _ in _processes()}
+
+    def is_ours(pid: int) -> bool:
+        parent = parents.get(pid)
+        return parent is not None and (parent == os.getpid() or is_ours(parent))
+
+    for pid in filter(is_ours, parents):
+        _kill(pid)
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """Id, parent and command line of each; none where there is no ps, as in small containers."""
+    """Id, parent id and command line of each process; none where ps is missing, as in small containers."""
     if ps := shutil.which("ps"):
-        listed = subprocess.run(
+        output = subprocess.run(
             [ps, "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=False
         )
-        for line in listed.stdout.splitlines():
+        for line in output.stdout.splitlines():
             pid, parent, command = line.split(maxsplit=2)
             yield int(pid), int(parent), command
 

@@ -1,86 +1,95 @@
-"""GET /videos/{id}/…: where a video is on its way, what we know of it, and its files. DELETE /videos/{id}.
+"""GET /videos/{id}/…: a video's status, metadata and files. DELETE /videos/{id}.
 
-GET /videos: those of whoever is asking. Files are answered with a short-lived signed URL; playlists
-as they are, with such URLs in them.
+GET /videos: the caller's videos. Files redirect to a short-lived signed URL; playlists are
+returned inline, with signed URLs in them.
 """
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos import passes, playlists, steps, views
-from videos.api import asker, base_url, make_api, no_such_route
 from videos.errors import BadRequest, NotPlayable, UnknownRoute, VideoError
-from videos.logs import logged, logger
-from videos.model import Output, Video
+from videos.model import Output, OutputName, Video
+from videos.steps.read_video import MAX_PAGE, delete_video, list_videos, parse_id, read_video
+from videos.telemetry.logs import logged, logger
+from videos.web import answers, passes, playlists, views
+from videos.web.api import authenticated_owner, base_url, make_api, no_such_route
 from videos.wiring import http_settings, service
 
 app = make_api(http_settings().allowed_origins)
 
-# What plays everywhere first. A copy of the upload stands in while the rest is being made.
-BEST_FIRST = ("720p", "720p-turned", "720p-hevc")
+# The most compatible first. Until that exists, the stream copy is served.
+BEST_FIRST = (OutputName.P720, OutputName.P720_TURNED, OutputName.P720_HEVC)
 FILES = {
     "video.mp4": BEST_FIRST,
     "master.m3u8": playlists.LADDER,
-    "poster.jpg": ("poster",),
-    "sprite.jpg": ("sprite",),
-    "sprite.vtt": ("sprite",),
-    **{f"{name}.mp4": (name,) for name in (*BEST_FIRST, "540p", "360p")},
+    "poster.jpg": (OutputName.POSTER,),
+    "sprite.jpg": (OutputName.SPRITE,),
+    "sprite.vtt": (OutputName.SPRITE,),
+    **{f"{name}.mp4": (name,) for name in (*BEST_FIRST, OutputName.P540, OutputName.P360)},
     **{f"{name}.m3u8": (name,) for name in playlists.LADDER},
 }
 HLS = "application/vnd.apple.mpegurl"
-PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # there are passes in the URLs
-PAGE = "20"  # videos, unless another limit is asked for
+PRIVATE = {"Referrer-Policy": "no-referrer"}  # the URLs contain passes
+DEFAULT_LIMIT = "20"  # videos a page
 
 
 @app.get("/videos")
-def list_videos() -> Response[Any]:
+def get_videos() -> Response[answers.VideoPage]:
     owner = _owner()
     if not owner:
         raise UnknownRoute(
-            "There is no list while access is open: the videos are nobody's.",
+            "Listing needs authentication, and this deployment has none configured.",
             suggestions=[
-                "Whoever runs the service: set JwtIssuer and JwtAudience, or JWT_ISSUER and JWT_AUDIENCE."
+                "Operator: set JwtIssuer and JwtAudience (AWS), or JWT_ISSUER and JWT_AUDIENCE (local)."
             ],
         )
-    asked = app.current_event.query_string_parameters
+    query = app.current_event.query_string_parameters
     try:
-        limit = int(asked.get("limit", PAGE))
+        limit = int(query.get("limit", DEFAULT_LIMIT))
     except ValueError:
-        raise BadRequest("limit is no number.", suggestions=[f"Leave it out for {PAGE}."]) from None
-    found = steps.list_videos(owner, service(), limit=limit, after=asked.get("after"))
-    answer = views.page(found, base_url(app, http_settings().public_url))
-    return Response(
-        HTTPStatus.OK, content_types.APPLICATION_JSON, answer, headers={"Cache-Control": "no-store"}
-    )
+        raise BadRequest(
+            f"limit must be an integer from 1 to {MAX_PAGE}.",
+            suggestions=[f"Send a limit from 1 to {MAX_PAGE}, or omit it for {DEFAULT_LIMIT}."],
+        ) from None
+    page = list_videos(owner, service(), limit=limit, after=query.get("after"))
+    body = views.page(page, base_url(app, http_settings().public_url), service().now())
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body)
 
 
 @app.get("/videos/<video_id>/status")
-def read_status(video_id: str) -> Response[Any]:
+def get_status(video_id: str) -> Response[Any]:
     video = _video(video_id)
     etag = f'"{video.version}"'
-    headers: dict[str, str | list[str]] = {"ETag": etag, "Cache-Control": "no-cache"}
+    # Without an owner there is nothing private in it, and a browser's cache may revalidate it.
+    cache = "no-store" if video.owner else "no-cache"
+    headers: dict[str, str | list[str]] = {"ETag": etag, "Cache-Control": cache}
+    now = service().now()
+    if wait_ms := views.retry_after_ms(video, now):
+        headers["Retry-After"] = str(ceil(wait_ms / 1000))
     if etag in app.current_event.headers.get("if-none-match", ""):
         return Response(HTTPStatus.NOT_MODIFIED, headers=headers, body="")
-    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, views.status(video), headers=headers)
+    body = views.status(video, now)
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body, headers=headers)
 
 
 @app.get("/videos/<video_id>/metadata")
-def read_metadata(video_id: str) -> dict[str, Any]:
+def get_metadata(video_id: str) -> answers.Metadata:
     return views.metadata(_video(video_id), base_url(app, http_settings().public_url))
 
 
 @app.get("/videos/<video_id>/<file>")
-def read_file(video_id: str, file: str) -> Response[Any]:
-    """Send the client to a short-lived signed URL of the file, or answer a playlist."""
+def get_file(video_id: str, file: str) -> Response[Any]:
+    """Redirect to a short-lived signed URL of the file, or return a playlist."""
     if file not in FILES:
         raise no_such_route()
-    video = _shown(video_id)
+    video = _video_by_pass_or_owner(video_id)
     output = next(filter(None, map(video.output, FILES[file])), None)
     if output is None:
-        raise _not_there(video, file)
+        raise _missing_file(video, file)
     if file == "master.m3u8":
         return _text(HLS, playlists.master(video, passes.query(video)))
     url = _signed_url(output)
@@ -92,25 +101,25 @@ def read_file(video_id: str, file: str) -> Response[Any]:
 
 
 @app.delete("/videos/<video_id>")
-def delete_video(video_id: str) -> Response[Any]:
-    steps.delete_video(video_id, service(), _owner())
+def delete(video_id: str) -> Response[Any]:
+    delete_video(video_id, service(), _owner())
     logger.info("deleted")
     return Response(HTTPStatus.NO_CONTENT, body="")
 
 
 def _owner() -> str:
-    return asker(app, http_settings().access)
+    return authenticated_owner(app, http_settings().access)
 
 
 def _video(video_id: str) -> Video:
-    return steps.read_video(video_id, service(), _owner())
+    return read_video(video_id, service(), _owner())
 
 
-def _shown(video_id: str) -> Video:
-    """A video to whoever has a pass to it, or may see it anyway."""
-    if shown := app.current_event.query_string_parameters.get("pass"):
-        video = service().videos.get(steps.known_id(video_id))
-        passes.check(video, shown)
+def _video_by_pass_or_owner(video_id: str) -> Video:
+    """The video, if the request has a valid pass or comes from its owner."""
+    if link_pass := app.current_event.query_string_parameters.get("pass"):
+        video = service().videos.get(parse_id(video_id))
+        passes.check(video, link_pass)
         return video
     return _video(video_id)
 
@@ -121,23 +130,27 @@ def _text(content_type: str, text: str) -> Response[Any]:
 
 def _signed_url(output: Output) -> str:
     return service().storage.download_url(
-        output.key, content_type=output.content_type, expires_in_s=service().links_last_s
+        output.key, content_type=output.content_type, expires_in_s=service().link_ttl_s
     )
 
 
-def _not_there(video: Video, file: str) -> VideoError:
+def _missing_file(video: Video, file: str) -> VideoError:
     if ending := views.ending(video):
         return NotPlayable(
-            f"There is no {file}: {ending['error']}", suggestions=ending["suggestions"], state=video.state
+            f"{file} is not available: {ending.error}",
+            suggestions=ending.suggestions,
+            suggestions_for=ending.suggestions_for,
+            state=video.state,
         )
     if video.finished:
         return UnknownRoute(
-            f"This video has no {file}.", suggestions=["GET …/metadata lists the renditions it has."]
+            f"This video has no {file}.",
+            suggestions=[f"GET /videos/{video.id}/metadata lists the available renditions."],
         )
-    wanted = "state is completed" if video.playable else "playable is true"
+    condition = "state is completed" if video.playable else "playable is true"
     return NotPlayable(
-        f"There is no {file} yet; the video is {video.state}.",
-        suggestions=[f"Ask GET /videos/{video.id}/status until {wanted}."],
+        f"{file} is not available yet; the video is {video.state}.",
+        suggestions=[f"Poll GET /videos/{video.id}/status until {condition}."],
         state=video.state,
     )
 

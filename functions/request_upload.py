@@ -1,52 +1,58 @@
-"""POST /upload: register a video and answer with a ticket, or take the file itself and check it.
+"""POST /upload: register a video and return an upload ticket, or receive the file itself and check it.
 
-POST /preflight: judge what an app knows of a clip, before it sends it.
+POST /preflight: check what an app knows about a clip before it uploads it.
 """
 
 import base64
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos import form, steps, views
-from videos.api import asker, base_url, json_body, make_api
 from videos.errors import BadRequest
-from videos.logs import logged, logger
+from videos.steps.preflight import PreflightRequest, preflight
+from videos.steps.request_upload import UploadRequest, receive_file, request_upload
+from videos.telemetry.logs import logged, logger
+from videos.web import answers, form, views
+from videos.web.api import authenticated_owner, base_url, json_body, make_api
 from videos.wiring import http_settings, service
 
 UPLOAD_EXAMPLE = '{"filename": "a.mp4", "content_type": "video/mp4", "size": 1048576}, size in bytes'
-PREFLIGHT_EXAMPLE = '{"size": 1048576, "duration": 12.5, "width": 720, "height": 1280}, what is known of it'
-LONGEST_ECHO = 200  # characters
-Asked = TypeVar("Asked")
+PREFLIGHT_EXAMPLE = (
+    '{"size": 1048576, "duration": 12.5, "width": 720, "height": 1280}, with the fields you know'
+)
+# Built at import: two threads building a decoder of the same type crash the process (msgspec 0.22).
+_decode_upload = msgspec.json.Decoder(UploadRequest)
+_decode_preflight = msgspec.json.Decoder(PreflightRequest)
 
 app = make_api(http_settings().allowed_origins)
 
 
 @app.post("/upload")
-def request_upload() -> tuple[dict[str, Any], int]:
+def post_upload() -> tuple[answers.Ticket | answers.CheckedUpload, int]:
     owner = _owner()
     kind = app.current_event.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
-        return take_file(kind, owner)
-    video, ticket = steps.request_upload(_asked(steps.UploadRequest, UPLOAD_EXAMPLE), service(), owner)
-    logger.info("ticket", method=ticket.method)
+        return receive_form(kind, owner)
+    video, ticket = request_upload(json_body(app, _decode_upload, UPLOAD_EXAMPLE), service(), owner)
+    logger.info("ticket issued", method=ticket.method)
     return views.ticket(video, ticket, _base_url()), HTTPStatus.CREATED
 
 
 @app.post("/preflight")
-def preflight() -> dict[str, Any]:
-    _owner()  # theirs only to know: nothing is kept
-    return views.preflight(steps.preflight(_asked(steps.PreflightRequest, PREFLIGHT_EXAMPLE), service()))
+def post_preflight() -> answers.Verdict:
+    _owner()  # requires a valid token; nothing is stored
+    verdict = preflight(json_body(app, _decode_preflight, PREFLIGHT_EXAMPLE), service())
+    return views.preflight(verdict.violations, verdict.unjudged, verdict.fitting_bit_rate)
 
 
-def take_file(content_type: str, owner: str) -> tuple[dict[str, Any], int]:
+def receive_form(content_type: str, owner: str) -> tuple[answers.CheckedUpload, int]:
     with tempfile.TemporaryDirectory(prefix="form-") as folder:
         sent = form.file_of(_body_bytes(), content_type, Path(folder))
-        video = steps.receive_file(
+        video = receive_file(
             sent.filename,
             sent.content_type,
             sent.path,
@@ -56,23 +62,7 @@ def take_file(content_type: str, owner: str) -> tuple[dict[str, Any], int]:
         )
     assert video.media
     logger.info("received", state=video.state)
-    answer = {"id": video.id, "url": views.video_url(video, _base_url()), "specs": views.specs(video.media)}
-    return {**answer, "state": video.state, "links": views.links(video, _base_url())}, HTTPStatus.CREATED
-
-
-def _asked(kind: type[Asked], example: str) -> Asked:
-    try:
-        return msgspec.convert(json_body(app), kind)
-    except msgspec.ValidationError as error:
-        raise BadRequest(
-            f"The request does not fit: {_short(error)}.", suggestions=[f"Send {example}."]
-        ) from None
-
-
-def _short(error: Exception) -> str:
-    """It may repeat what was sent."""
-    text = str(error)
-    return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
+    return views.checked_upload(video, video.media, _base_url()), HTTPStatus.CREATED
 
 
 def _body_bytes() -> bytes:
@@ -80,11 +70,11 @@ def _body_bytes() -> bytes:
     try:
         return base64.b64decode(body) if app.current_event.is_base64_encoded else body.encode()
     except ValueError:
-        raise BadRequest("The body is not base64.", suggestions=["Send the form as it is."]) from None
+        raise BadRequest("The body is not valid base64.", suggestions=["Send the raw form body."]) from None
 
 
 def _owner() -> str:
-    return asker(app, http_settings().access)
+    return authenticated_owner(app, http_settings().access)
 
 
 def _base_url() -> str:

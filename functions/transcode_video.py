@@ -1,4 +1,4 @@
-"""SQS transcode jobs: playable first, then the ladder. Only failed messages come back."""
+"""SQS jobs: look after a video, which is mostly to transcode it."""
 
 import json
 from typing import Any
@@ -6,17 +6,16 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos.errors import UnknownVideo
-from videos.logs import about, logged, logger
+from videos.policy import pause_s
 from videos.ports import Job
-from videos.transcode import transcode
+from videos.steps.transcode_video import transcode_video
+from videos.telemetry.logs import MALFORMED_JOB, TRANSCODE_FAILED, about, logged, logger
 from videos.wiring import service
-
-LONGEST_PAUSE_S = 60
 
 
 @logged
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Work off every message; name those to deliver again, after a pause that doubles."""
+    """Process every message. Returns the failed ones, which are redelivered with exponential backoff."""
     failures = [record["messageId"] for record in event["Records"] if not _transcode_one(record)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
@@ -30,21 +29,20 @@ def _transcode_one(record: dict[str, Any]) -> bool:
             receives=int(record["attributes"]["ApproximateReceiveCount"]),
         )
     except (KeyError, TypeError, ValueError):
-        logger.exception("no job of ours", body=record.get("body"))  # it ends among the dead letters
+        logger.exception(MALFORMED_JOB, body=record.get("body"))  # ends in the dead-letter queue
         return False
     about(str(job.video_id))
     try:
-        video = transcode(
+        video = transcode_video(
             job.video_id,
             service(),
             first_try=job.receives == 1,
-            last_try=job.receives >= service().most_attempts,
         )
-    except UnknownVideo:
-        logger.info("nothing to transcode")
+    except (UnknownVideo, FileNotFoundError) as error:
+        logger.info("nothing to do", reason=str(error))
     except Exception:
-        logger.exception("not transcoded", receives=job.receives)
-        service().jobs.give_back(job, delay_s=min(2**job.receives, LONGEST_PAUSE_S))
+        logger.exception(TRANSCODE_FAILED, receives=job.receives)
+        service().jobs.give_back(job, delay_s=pause_s(job.receives))
         return False
     else:
         logger.info("transcoded", state=video.state, failure=video.failure)

@@ -1,10 +1,10 @@
 """What the tests share: the adapters to run on, and a world without a real AWS account."""
 
+import base64
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -14,17 +14,34 @@ from uuid import uuid4
 from xml.etree import ElementTree
 
 import boto3
+import hypothesis
 import pytest
 import requests
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-import emulator
-import journey as journeys
-from clips import make_clip
-from videos import aws, local, wiring
+import check_health
+import read_video
+import request_upload
+from dev import emulator
+from dev.clips import make_clip
+from support import activity as activities
+from support.api import Context
+from support.clock import Clock
+from support.polled import PolledSqsJobs
+from support.video_table import TABLE
+from videos import wiring
 from videos.ports import Jobs, Storage, Ticket, Videos
 from videos.service import Service
+from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.s3 import S3Storage
+from videos.stores.local.folder import FolderStorage
+from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
+from videos.stores.local.tickets import Denied
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # speed belongs to make bench
+hypothesis.settings.load_profile("any machine")
 
 # ── The adapters ─────────────────────────────────────────────────────────────────
 #
@@ -32,45 +49,6 @@ from videos.service import Service
 # is one fixture here and its name among the params of ``rig``.
 
 REGION = "eu-central-1"  # not us-east-1, where boto3 and S3 forgive what they refuse elsewhere
-
-TABLE = {
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [
-        {"AttributeName": "id", "AttributeType": "S"},
-        {"AttributeName": "shard", "AttributeType": "S"},
-        {"AttributeName": "recover_at", "AttributeType": "S"},
-        {"AttributeName": "waiting", "AttributeType": "S"},
-        {"AttributeName": "queued_at", "AttributeType": "S"},
-        {"AttributeName": "owner", "AttributeType": "S"},
-    ],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-    "GlobalSecondaryIndexes": [
-        {
-            "IndexName": "in_flight",
-            "KeySchema": [
-                {"AttributeName": "shard", "KeyType": "HASH"},
-                {"AttributeName": "recover_at", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        },
-        {
-            "IndexName": "queued",
-            "KeySchema": [
-                {"AttributeName": "waiting", "KeyType": "HASH"},
-                {"AttributeName": "queued_at", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        },
-        {
-            "IndexName": "by_owner",
-            "KeySchema": [
-                {"AttributeName": "owner", "KeyType": "HASH"},
-                {"AttributeName": "id", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        },
-    ],
-}
 
 
 @dataclass(frozen=True)
@@ -185,18 +163,18 @@ def strict_rig(request: pytest.FixtureRequest) -> Rig:
 @pytest.fixture
 def local_rig(tmp_path: Path) -> Rig:
     folder = tmp_path / "local"
-    storage = local.FolderStorage(folder, "http://localhost:8000", b"secret")
+    storage = FolderStorage(folder, "http://localhost:8000", b"secret")
     numbers = count()
 
-    def new_jobs(*, visibility_s: int = 900, max_receives: int = 5) -> Jobs:
+    def new_jobs(*, visibility_s: int = 900, max_receives: int = 20) -> Jobs:
         queue = f"transcode-{next(numbers)}"
-        return local.SqliteJobs(
+        return SqliteJobs(
             folder / "videos.db", queue=queue, visibility_s=visibility_s, max_receives=max_receives
         )
 
     return Rig(
         storage=storage,
-        videos=local.SqliteVideos(folder / "videos.db"),
+        videos=SqliteVideos(folder / "videos.db"),
         jobs=new_jobs(),
         new_jobs=new_jobs,
         send=lambda ticket, body: send_to_folder(storage, ticket, body),
@@ -220,8 +198,8 @@ def aws_rig(fake_aws: "FakeAws") -> Rig:
     fake_aws.make_bucket(name)
     fake_aws.dynamodb.create_table(TableName=name, **TABLE)
     return Rig(
-        storage=aws.S3Storage(name),
-        videos=aws.DynamoVideos(name),
+        storage=S3Storage(name),
+        videos=DynamoVideos(name),
         jobs=fake_aws.new_jobs(),
         new_jobs=fake_aws.new_jobs,
         send=send_over_http,
@@ -240,13 +218,13 @@ class FakeAws:
         if versioned:
             self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
-    def new_jobs(self, *, visibility_s: int = 900, max_receives: int = 5) -> Jobs:
+    def new_jobs(self, *, visibility_s: int = 900, max_receives: int = 20) -> Jobs:
         dead = self.sqs.create_queue(QueueName=f"dead-{uuid4()}")["QueueUrl"]
         named = self.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
         policy = json.dumps({"deadLetterTargetArn": named["QueueArn"], "maxReceiveCount": max_receives})
         attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": policy}
         queue = self.sqs.create_queue(QueueName=f"jobs-{uuid4()}", Attributes=attributes)["QueueUrl"]
-        return aws.SqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
+        return PolledSqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
 
 
 @pytest.fixture(scope="session")
@@ -267,28 +245,28 @@ def one_at_a_time(answer: Callable[..., Any]) -> Callable[..., Any]:
     return locked
 
 
-def send_to_folder(storage: local.FolderStorage, ticket: Ticket, body: bytes) -> Answer:
+def send_to_folder(storage: FolderStorage, ticket: Ticket, body: bytes) -> Answer:
     """What ``local_server`` does, without HTTP."""
     try:
         if ticket.method == "POST":
-            permit = storage.verify_post(ticket.fields)
+            permit = storage.tickets.verify_post(ticket.fields)
         else:
             headers = {"Content-Length": str(len(body)), **ticket.headers}
             lower = {name.lower(): value for name, value in headers.items()}
-            permit = storage.verify_put(*key_and_query(ticket.url), lower)
+            permit = storage.tickets.verify_put(*key_and_query(ticket.url), lower)
         with storage.upload(permit) as upload:
             upload.write(body)
             upload.commit()
-    except local.Denied as denied:
+    except Denied as denied:
         return Answer(refusal=denied.code)
     return Answer()
 
 
-def load_from_folder(storage: local.FolderStorage, url: str) -> Answer:
+def load_from_folder(storage: FolderStorage, url: str) -> Answer:
     key, query = key_and_query(url)
     try:
-        content_type = storage.verify_get(key, query)
-    except local.Denied as denied:
+        content_type = storage.tickets.verify_get(key, query)
+    except Denied as denied:
         return Answer(refusal=denied.code)
     return Answer(content_type=content_type, body=storage.path(key).read_bytes())
 
@@ -343,19 +321,6 @@ def service_on(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
     )
 
 
-class Clock:
-    """Time that stands still until it is told to move."""
-
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def advance(self, **span: float) -> None:
-        self.time += timedelta(**span)
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -381,15 +346,65 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def journey(request: pytest.FixtureRequest, clip: Callable[..., Path]) -> journeys.Journey:
-    """Every function on every way it can take, on moto."""
+def case_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``support.cases`` are made, and share their parts: the same for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if own.name.startswith("popen-") else own) / "cases"
+
+
+@pytest.fixture(scope="session")
+def activity(request: pytest.FixtureRequest, clip: Callable[..., Path]) -> activities.Activity:
+    """What every function logs and asks of AWS on every path it can take, on moto."""
     if request.config.getoption("emulator"):
         pytest.skip("on moto")
     fake_aws = request.getfixturevalue("fake_aws")
-    return journeys.travel(fake_aws, clip().read_bytes(), clip(size="360x640").read_bytes(), TABLE)
+    return activities.record(fake_aws, clip().read_bytes(), clip(size="360x640").read_bytes(), TABLE)
 
 
 @pytest.fixture(scope="session")
 def event() -> Callable[[str], dict[str, Any]]:
     """``event("check_upload")``: the sample of that handler in events/."""
     return lambda name: json.loads((Path(__file__).parent.parent / "events" / f"{name}.json").read_text())
+
+
+# ── The API ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
+    """Call the API in local mode: ``call("GET", "/health") -> (status, JSON or None, headers)``."""
+    monkeypatch.setenv("STORAGE_MODE", "local")
+    monkeypatch.setenv("LOCAL_FOLDER", str(tmp_path / "data"))
+    monkeypatch.setenv("PUBLIC_URL", "http://localhost:8000")
+    wiring.service.cache_clear()
+    wiring.http_settings.cache_clear()
+
+    def call(method: str, path: str, body: str | bytes | None = None, **headers: str):
+        path, _, query = path.partition("?")
+        request = event("read_video") | {
+            "httpMethod": method,
+            "path": path,
+            "resource": path,
+            "pathParameters": None,
+            "queryStringParameters": dict(parse_qsl(query)) or None,
+        }
+        request["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
+        request["multiValueHeaders"] = {name: [value] for name, value in request["headers"].items()}
+        if isinstance(body, bytes):
+            request |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        else:
+            request |= {"body": body}
+        module = (
+            request_upload
+            if path in ("/upload", "/preflight")
+            else check_health
+            if path == "/health"
+            else read_video
+        )
+        answer = module.handler(request, Context())
+        told = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else None, told
+
+    yield call
+    wiring.service.cache_clear()
+    wiring.http_settings.cache_clear()

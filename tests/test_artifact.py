@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supply_chain import BUILD, SBOM
+from dev.supply_chain import BUILD, SBOM
 
 FUNCTION = BUILD / "ReadVideo"
 LAYER = BUILD / "MediaToolsLayer"

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,10 +15,12 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from test_contract import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
-from videos import aws
+from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
 from videos.errors import Unavailable
 from videos.model import State
+from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.s3 import S3Storage
+from videos.stores.aws.sqs import SqsJobs
 
 
 def bucket_of(fake_aws, **settings) -> str:
@@ -32,7 +35,7 @@ def table_item(moto_rig, fake_aws, video_id: str) -> dict:
 
 def test_deleting_from_a_versioned_bucket_leaves_no_version(fake_aws, tmp_path):
     bucket = bucket_of(fake_aws, versioned=True)
-    storage = aws.S3Storage(bucket)
+    storage = S3Storage(bucket)
     for key in ("a", "a", "a", "ab"):
         storage.save(in_a_file(tmp_path, os.urandom(5)), key, content_type=MP4)
 
@@ -46,7 +49,7 @@ def test_deleting_from_a_versioned_bucket_leaves_no_version(fake_aws, tmp_path):
 
 def test_what_was_hidden_before_is_deleted_for_good_too(fake_aws, tmp_path):
     bucket = bucket_of(fake_aws, versioned=True)
-    storage = aws.S3Storage(bucket)
+    storage = S3Storage(bucket)
     storage.save(in_a_file(tmp_path, b"12345"), "a", content_type=MP4)
     fake_aws.s3.delete_object(Bucket=bucket, Key="a")  # a marker: a crash in the middle leaves the same
 
@@ -58,7 +61,7 @@ def test_what_was_hidden_before_is_deleted_for_good_too(fake_aws, tmp_path):
 
 
 def test_a_thousand_keys_are_deleted_in_one_request_and_no_more(fake_aws):
-    storage = aws.S3Storage(bucket_of(fake_aws))
+    storage = S3Storage(bucket_of(fake_aws))
     requests: list[dict] = []
     storage._s3.meta.events.register(
         "provide-client-params.s3.DeleteObjects", lambda params, **_: requests.append(params)
@@ -94,7 +97,7 @@ def test_a_ticket_for_the_past_is_signed_for_a_moment(moto_rig, method):
 @pytest.mark.parametrize("region", ["eu-central-1", "us-east-1"])
 def test_urls_name_the_regional_host_of_the_bucket(monkeypatch, region):
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
-    storage = aws.S3Storage("media")
+    storage = S3Storage("media")
     ticket = storage.upload_ticket(
         "a", method="POST", content_type=MP4, max_bytes=1, exact_bytes=None, expires_at=in_an_hour()
     )
@@ -108,14 +111,14 @@ def test_urls_name_the_regional_host_of_the_bucket(monkeypatch, region):
 def test_urls_for_an_emulator_name_the_bucket_in_the_path(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://host.docker.internal:4566")
 
-    link = aws.S3Storage("media").download_url("a", content_type=MP4, expires_in_s=60)
+    link = S3Storage("media").download_url("a", content_type=MP4, expires_in_s=60)
 
     assert link.startswith("http://host.docker.internal:4566/media/a?")
 
 
 def test_urls_name_the_host_that_clients_reach(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://host.docker.internal:4566")
-    storage = aws.S3Storage("media", public_endpoint_url="http://localhost:4566")
+    storage = S3Storage("media", public_endpoint_url="http://localhost:4566")
 
     link = storage.download_url("a", content_type=MP4, expires_in_s=60)
 
@@ -153,7 +156,7 @@ def test_a_write_that_another_was_in_the_way_of_is_tried_again(
         raise videos._dynamodb.exceptions.TransactionCanceledException(error, "TransactWriteItems")
 
     monkeypatch.setattr(videos._dynamodb, "transact_write_items", conflicting)
-    monkeypatch.setattr(aws.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
     try:
         if with_charge:
@@ -179,7 +182,7 @@ def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeyp
         raise videos._dynamodb.exceptions.TransactionConflictException(error, "PutItem")
 
     monkeypatch.setattr(videos._dynamodb, "put_item", conflicting)
-    monkeypatch.setattr(aws.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
     videos.add(a_video())
 
@@ -296,10 +299,10 @@ def test_a_failed_video_brought_back_to_work_expires_no_more(moto_rig, fake_aws)
 @pytest.mark.parametrize(
     ("use", "code"),
     [
-        (lambda: aws.S3Storage("nowhere").ping(), "NoSuchBucket"),
-        (lambda: list(aws.S3Storage("nowhere").keys("")), "NoSuchBucket"),
-        (lambda: aws.DynamoVideos("nowhere").ping(), "ResourceNotFoundException"),
-        (lambda: aws.SqsJobs("http://sqs.eu-central-1.amazonaws.com/1/none").put("v1"), "NonExistentQueue"),
+        (lambda: S3Storage("nowhere").ping(), "NoSuchBucket"),
+        (lambda: list(S3Storage("nowhere").keys("")), "NoSuchBucket"),
+        (lambda: DynamoVideos("nowhere").ping(), "ResourceNotFoundException"),
+        (lambda: SqsJobs("http://sqs.eu-central-1.amazonaws.com/1/none").put("v1"), "NonExistentQueue"),
     ],
 )
 @pytest.mark.usefixtures("fake_aws")
@@ -353,7 +356,7 @@ def test_an_s3_that_is_too_busy_may_be_asked_again(saying, status, body, code):
     saying(status, body)
 
     with pytest.raises(Unavailable, match=code) as refusal:
-        aws.S3Storage("media").ping()
+        S3Storage("media").ping()
 
     assert "Try again in a few seconds." in refusal.value.suggestions
 
@@ -363,7 +366,7 @@ def test_a_table_that_is_too_busy_may_be_asked_again(saying, code):
     saying(400, json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}"}))
 
     with pytest.raises(Unavailable, match=code) as refusal:
-        aws.DynamoVideos("table").get("v1")
+        DynamoVideos("table").get("v1")
 
     assert "Try again in a few seconds." in refusal.value.suggestions
 
@@ -372,14 +375,14 @@ def test_a_forbidden_object_is_not_a_missing_one(saying, tmp_path):
     saying(403, "<Error><Code>AccessDenied</Code></Error>")
 
     with pytest.raises(Unavailable, match="AccessDenied"):
-        aws.S3Storage("media").fetch("a", tmp_path / "fetched")
+        S3Storage("media").fetch("a", tmp_path / "fetched")
 
 
 def test_a_body_that_breaks_off_leaves_no_half_file(saying, tmp_path):
     saying(200, "12345", length=10)
 
     with pytest.raises(Unavailable):
-        aws.S3Storage("media").fetch("a", tmp_path / "fetched")
+        S3Storage("media").fetch("a", tmp_path / "fetched")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -388,7 +391,7 @@ def test_a_key_that_cannot_be_deleted_is_not_passed_over(saying):
     saying(200, f"<DeleteResult><Deleted><Key>b</Key></Deleted>{error}</DeleteResult>")
 
     with pytest.raises(Unavailable, match="AccessDenied"):
-        aws.S3Storage("media").delete("a", "b")
+        S3Storage("media").delete("a", "b")
 
 
 def test_without_credentials_aws_is_unavailable(monkeypatch):
@@ -397,4 +400,4 @@ def test_without_credentials_aws_is_unavailable(monkeypatch):
         monkeypatch.delenv(name)
 
     with pytest.raises(Unavailable, match="NoCredentialsError"):
-        aws.S3Storage("media").download_url("a", content_type=MP4, expires_in_s=60)
+        S3Storage("media").download_url("a", content_type=MP4, expires_in_s=60)

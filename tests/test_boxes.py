@@ -1,15 +1,20 @@
 """What files say of themselves: boxes, byte by byte, and tracks that measure otherwise than they look."""
 
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from clips import HLG, ffmpeg, probe_lines, rewrap
-from videos import boxes, wiring
-from videos.boxes import faults
-from videos.probe import duration_s, probe
-from videos.rules import check
+from dev.clips import HLG, ffmpeg, probe_lines, rewrap
+from support.corpus import patched, u32
+from videos import wiring
+from videos.checking.ffprobe import Disposition, Packet, Stream
+from videos.checking.probe import probe
+from videos.checking.rules import check
+from videos.checking.timing import seconds, span
+from videos.mp4.boxes import CONTAINERS
+from videos.mp4.integrity import faults
 
 TOOLS = wiring.media_tools({})
 ENDS_BEFORE_ITS_INDEX = "The file ends before its index (moov box): the recording or upload was cut off."
@@ -136,7 +141,7 @@ def test_the_last_bytes_of_a_container_are_not_read_together_with_what_follows(t
 
 @pytest.mark.parametrize("kind", [b"moov", b"stsd"])
 def test_boxes_in_boxes_without_end_are_not_followed(tmp_path, kind):
-    nested = kind + bytes(boxes.CONTAINERS[kind])
+    nested = kind + bytes(CONTAINERS[kind])
     levels = 6 * 1024**2 // (len(nested) + 4)
     sizes = range(levels * (len(nested) + 4), 0, -len(nested) - 4)
 
@@ -214,11 +219,17 @@ def test_pixels_of_unknown_shape_are_square(clip):
 
 
 def test_cover_art_does_not_make_a_video_longer():
-    video = {"index": 0, "codec_type": "video", "time_base": "1/30"}
-    cover = {"index": 1, "codec_type": "video", "time_base": "1/1", "disposition": {"attached_pic": 1}}
-    packets = {0: [{"pts": n, "duration": 1} for n in range(30)], 1: [{"pts": 0, "duration": 600}]}
+    video = Stream(index=0, codec_type="video", time_base="1/30")
+    cover = Stream(index=1, codec_type="video", time_base="1/1", disposition=Disposition(attached_pic=True))
+    packets = {
+        0: [Packet(stream_index=0, pts=n, duration=1) for n in range(30)],
+        1: [Packet(stream_index=1, pts=0, duration=600)],
+    }
 
-    assert duration_s([video, cover], packets) == 1.0
+    spans = [
+        span(packets[track.index], Fraction(track.time_base)) for track in (video, cover) if track.is_media
+    ]
+    assert seconds(spans) == 1.0
 
 
 def with_unknown_sound(source: Path, path: Path) -> Path:
@@ -241,6 +252,19 @@ def test_the_first_sound_that_can_be_decoded_counts(clip, tmp_path):
     audio = measured(with_unknown_sound(twice, tmp_path / "unknown.mp4")).audio
 
     assert (audio.stream_index, audio.codec) == (2, "aac")
+
+
+@pytest.mark.parametrize(
+    ("table", "entry"),
+    [(b"stsz", 12 + 4 * 2), (b"stco", 8 + 4 * 2)],
+    ids=["a size larger than any file", "a place behind the end"],
+)
+def test_frames_that_the_index_lists_and_the_file_does_not_hold_are_missed(clip, tmp_path, table, entry):
+    """ffprobe ends at the first of them, without a word."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(patched(clip(seconds=2).read_bytes(), table, entry, u32(0x7FFFFFFF)))
+
+    assert measured(path).faults == ("Part of the video is missing: 58 frames are not in the file.",)
 
 
 def test_keyframes_that_lean_on_what_came_before_are_known(clip):

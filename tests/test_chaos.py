@@ -17,13 +17,15 @@ from dataclasses import replace
 
 import pytest
 
-import faults
-from faults import Worker, break_off, die, fill_the_disk
-from test_kill_matrix import bad, good, longer
-from videos import steps, tools
+from support import faults
+from support.faults import Worker, break_off, die, fill_the_disk
+from support.short_clips import bad, good, longer
+from support.world import RECORDED, VISIBILITY_S, HurriedJobs, World, in_our_hands
+from videos import tools
 from videos.errors import UnknownVideo, VideoError
 from videos.model import State
-from world import RECORDED, VISIBILITY_S, HurriedJobs, World, in_our_hands
+from videos.steps.read_video import delete_video
+from videos.steps.recover_videos import redrive
 
 pytestmark = pytest.mark.thorough
 
@@ -94,7 +96,7 @@ class Storm:
     def delete(self, video):
         def act(fault) -> Worker:
             with self.world.worker(fault) as worker, suppress(UnknownVideo):
-                steps.delete_video(video.id, worker.service)
+                delete_video(video.id, worker.service)
             return worker
 
         return act
@@ -181,7 +183,7 @@ def test_whatever_happens_the_books_balance(chaotic, request, monkeypatch):
     print(f"chaos: {dict(ends)} after {dict(storm.faults)}; {seconds:.0f} s, then {took} on the clock")
 
     failed = [video for video in videos if (now := chaotic.now(video)) and now.state is State.FAILED]
-    steps.redrive(chaotic.service)
+    redrive(chaotic.service)
     chaotic.settle(*videos)
     assert not [video for video in failed if chaotic.now(video).state is State.FAILED], "no dead letter"
     assert chaotic.service.jobs.stats().dead == 0

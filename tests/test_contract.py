@@ -1,4 +1,4 @@
-"""Every promise of ``videos.ports``, on every adapter."""
+"""The contract of ``videos.ports``, on every adapter."""
 
 import base64
 import json
@@ -12,108 +12,47 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from videos import aws, local
-from videos.errors import LostRace, Problem, QuotaExceeded, Unavailable, UnknownVideo
-from videos.model import Audio, Charge, Media, Output, Quota, State, StoredObject, Video
+from support.polled import PolledSqsJobs
+from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
+from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
+from videos.model import State, Video
 from videos.ports import Job, Page, Ticket
-
-NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
-MP4 = "video/mp4"
-
-
-def a_video(video_id: str = "v1", **facts) -> Video:
-    made = {"filename": "cat.mp4", "content_type": MP4, "created_at": NOON, "updated_at": NOON}
-    return Video(**{"id": video_id, **made, "upload_expires_at": NOON + timedelta(hours=1), **facts})
-
-
-def a_full_video() -> Video:
-    """One with every field set, and the values that stores like to bend."""
-    return a_video(
-        filename="Ünïcode 猫 👩‍👩‍👧 \"quoted\" 'cat'; DROP TABLE.mp4",
-        created_at=NOON.replace(microsecond=0),
-        updated_at=NOON.replace(microsecond=1),
-        owner="ab12",
-        pass_secret="cd34",
-        state=State.PROCESSING,
-        progress=42,
-        playable_at=NOON,
-        recover_at=NOON,
-        source=StoredObject(key="uploads/v1", size_bytes=6_291_456, etag="9dd4e461", stored_at=NOON),
-        media=Media(
-            content=MP4,
-            size_bytes=6_291_456,
-            width_px=720,
-            height_px=1280,
-            rotation=270,
-            mirrored=True,
-            frame_rate=29.97,
-            odd_gap_share=1e-07,
-            duration_s=60.0,
-            other_sizes=("1280x720",),
-            audio=Audio(stream_index=1, codec="aac", sample_rate_hz=48_000, duration_s=0.1 + 0.2),
-            faults=("The file ends too soon.",),
-        ),
-        problems=(
-            Problem(
-                rule="resolution",
-                found="1920x1080",
-                expected="720x1280",
-                message="Invalid resolution: 1920x1080",
-                suggestions=("Hold the phone upright.", "ffmpeg -i in.mp4 -vf scale=720:1280 out.mp4"),
-            ),
-        ),
-        warnings=("The colours are not tagged.", ""),
-        attempt="a1",
-        attempts=3,
-        outputs=(
-            Output(
-                name="720p",
-                key="outputs/v1/a1/720p.mp4",
-                content_type=MP4,
-                codec="h264",
-                width_px=720,
-                height_px=1280,
-                size_bytes=5,
-            ),
-        ),
-        failure="ffmpeg was killed by signal 9.",
-    )
-
-
-def in_a_file(tmp_path: Path, content: bytes) -> Path:
-    path = tmp_path / "file"
-    path.write_bytes(content)
-    return path
+from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.s3 import S3Storage
+from videos.stores.local.folder import FolderStorage
+from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 
 
 def eventually(look: Callable[[], object], within_s: float = 5) -> object:
-    """What ``look`` finds, as soon as it finds something."""
+    """The first truthy result of ``look``."""
     deadline = time.monotonic() + within_s
-    while not (found := look()):
+    while not (result := look()):
         assert time.monotonic() < deadline, "nothing came"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def at_once(work: Callable[[int], object], threads: int = 16) -> list[object]:
-    """What each thread's ``work`` returned, or raised; all begin together."""
+    """The result or exception of ``work`` in each thread; all start together."""
     start = threading.Barrier(threads)
 
     def run(number: int) -> object:
         start.wait()
         try:
             return work(number)
-        except Exception as error:  # each is looked at by the test
+        except Exception as error:  # the test checks each one
             return error
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, range(threads)))
 
 
-# ── Storage ──────────────────────────────────────────────────────────────────────
+# ── Storage ────────────────────────────────────────────────────────────────────
 
 
 def test_a_saved_file_is_found_again(rig, tmp_path):
@@ -150,7 +89,7 @@ def test_a_missing_object_is_a_missing_file(rig, tmp_path):
     assert not list(tmp_path.glob("fetched*"))
 
 
-def test_the_folder_of_an_object_is_no_object(rig, tmp_path):
+def test_the_folder_of_an_object_is_not_an_object(rig, tmp_path):
     rig.storage.save(in_a_file(tmp_path, b"12345"), "outputs/v1/a.mp4", content_type=MP4)
 
     with pytest.raises(FileNotFoundError):
@@ -175,7 +114,7 @@ def test_a_fetched_file_stays_whole_when_its_object_is_replaced(rig, tmp_path):
     assert (tmp_path / "fetched").read_bytes() == b"the first"
 
 
-def test_changing_the_saved_file_afterwards_changes_no_object(rig, tmp_path):
+def test_changing_the_file_after_saving_does_not_change_the_object(rig, tmp_path):
     file = in_a_file(tmp_path, b"12345")
     rig.storage.save(file, "a", content_type=MP4)
 
@@ -186,7 +125,7 @@ def test_changing_the_saved_file_afterwards_changes_no_object(rig, tmp_path):
     assert (tmp_path / "fetched").read_bytes() == b"12345"
 
 
-def test_readers_see_the_old_object_or_the_new_one_never_half(rig, tmp_path):
+def test_readers_see_either_the_old_object_or_the_new_one(rig, tmp_path):
     files = [tmp_path / name for name in "ab"]
     for file, size in zip(files, (300_000, 700_000), strict=True):
         file.write_bytes(file.name.encode() * size)
@@ -206,7 +145,7 @@ def test_readers_see_the_old_object_or_the_new_one_never_half(rig, tmp_path):
     assert at_once(work, threads=4) == ["whole"] * 4
 
 
-def test_keys_are_found_by_their_beginning(rig, tmp_path):
+def test_keys_are_listed_by_prefix(rig, tmp_path):
     names = ["outputs/v1/a/720p.mp4", "outputs/v1/b/poster.jpg", "outputs/v10/a/720p.mp4", "uploads/v1"]
     for name in names:
         rig.storage.save(in_a_file(tmp_path, b"12345"), name, content_type=MP4)
@@ -217,7 +156,7 @@ def test_keys_are_found_by_their_beginning(rig, tmp_path):
     assert list(rig.storage.keys("outputs/v2/")) == []
 
 
-def test_what_is_deleted_is_gone_and_the_rest_stays(rig, tmp_path):
+def test_deleting_removes_only_the_given_objects(rig, tmp_path):
     for name in ("outputs/v1/a", "outputs/v1/b", "outputs/v1/ab"):
         rig.storage.save(in_a_file(tmp_path, b"12345"), name, content_type=MP4)
 
@@ -228,7 +167,7 @@ def test_what_is_deleted_is_gone_and_the_rest_stays(rig, tmp_path):
         rig.storage.stat("outputs/v1/a")
 
 
-def test_deleting_nothing_is_no_error(rig):
+def test_deleting_a_missing_object_is_not_an_error(rig):
     rig.storage.delete()
     rig.storage.delete("never-was")
 
@@ -245,21 +184,12 @@ def test_more_than_a_thousand_objects_are_listed_and_deleted(rig, tmp_path):
     assert list(rig.storage.keys("outputs/v1/")) == []
 
 
-def test_storage_that_works_says_nothing(rig):
+def test_pinging_working_storage_succeeds(rig):
     rig.storage.ping()
     rig.storage.ping()
 
 
-# ── Tickets and links ────────────────────────────────────────────────────────────
-
-
-def ticket_for(rig, method="POST", **wishes) -> Ticket:
-    terms = {"content_type": MP4, "max_bytes": 10, "exact_bytes": None, "expires_at": in_an_hour()}
-    return rig.storage.upload_ticket("uploads/v1", method=method, **{**terms, **wishes})
-
-
-def in_an_hour() -> datetime:
-    return datetime.now(UTC).replace(microsecond=999_000) + timedelta(hours=1)
+# ── Tickets and links ──────────────────────────────────────────────────────────
 
 
 def with_field(ticket: Ticket, **fields: str) -> Ticket:
@@ -267,7 +197,7 @@ def with_field(ticket: Ticket, **fields: str) -> Ticket:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_ticket_brings_one_file_to_its_key(rig, method):
+def test_a_ticket_uploads_one_file_to_its_key(rig, method):
     answer = rig.send(ticket_for(rig, method), b"12345")
 
     assert answer.refusal == ""
@@ -283,7 +213,7 @@ def test_a_ticket_repeats_its_terms(rig, method):
     assert (ticket.method, ticket.expires_at, ticket.max_bytes) == (method, expires_at, 10)
 
 
-def test_a_post_ticket_signs_key_type_size_and_end(rig):
+def test_a_post_ticket_signs_key_type_size_and_expiry(rig):
     expires_at = in_an_hour()
 
     ticket = ticket_for(rig, "POST", expires_at=expires_at)
@@ -303,25 +233,25 @@ def test_a_post_ticket_is_a_form_without_headers(rig):
     assert ticket.headers == {}
 
 
-def test_a_put_ticket_says_exactly_which_headers_to_send(rig):
+def test_a_put_ticket_lists_exactly_the_headers_to_send(rig):
     assert ticket_for(rig, "PUT").headers == {"Content-Type": MP4}
     assert ticket_for(rig, "PUT", exact_bytes=5).headers == {"Content-Type": MP4, "Content-Length": "5"}
     assert ticket_for(rig, "PUT").fields == {}
 
 
 @pytest.mark.parametrize("size", [1, 10])
-def test_the_ceiling_of_a_post_is_still_accepted(rig, size):
+def test_a_post_accepts_sizes_up_to_its_limit(rig, size):
     assert rig.send(ticket_for(rig, "POST"), b"x" * size).refusal == ""
 
 
 @pytest.mark.parametrize(("size", "refusal"), [(0, "EntityTooSmall"), (11, "EntityTooLarge")])
-def test_a_post_of_another_size_is_refused_and_nothing_stored(strict_rig, size, refusal):
+def test_a_post_of_a_wrong_size_is_rejected_and_nothing_stored(strict_rig, size, refusal):
     assert strict_rig.send(ticket_for(strict_rig, "POST"), b"x" * size).refusal == refusal
     assert list(strict_rig.storage.keys("uploads/")) == []
 
 
 @pytest.mark.parametrize("changed", [{"key": "uploads/v2"}, {"Content-Type": "text/html"}])
-def test_a_post_of_another_key_or_type_is_refused(strict_rig, changed):
+def test_a_post_of_another_key_or_type_is_rejected(strict_rig, changed):
     ticket = with_field(ticket_for(strict_rig, "POST"), **changed)
 
     assert strict_rig.send(ticket, b"12345").refusal == "AccessDenied"
@@ -329,7 +259,7 @@ def test_a_post_of_another_key_or_type_is_refused(strict_rig, changed):
 
 
 @pytest.mark.signatures
-def test_a_post_whose_policy_was_changed_is_refused(strict_rig):
+def test_a_post_with_a_changed_policy_is_rejected(strict_rig):
     ticket = ticket_for(strict_rig, "POST")
     looser = base64.b64decode(ticket.fields["policy"]).replace(b"1, 10]", b"1, 99]")
 
@@ -338,13 +268,13 @@ def test_a_post_whose_policy_was_changed_is_refused(strict_rig):
     assert strict_rig.send(ticket, b"12345").refusal == "SignatureDoesNotMatch"
 
 
-def test_a_put_of_another_type_is_refused(strict_rig):
+def test_a_put_of_another_type_is_rejected(strict_rig):
     ticket = replace(ticket_for(strict_rig, "PUT"), headers={"Content-Type": "text/html"})
 
     assert strict_rig.send(ticket, b"12345").refusal == "SignatureDoesNotMatch"
 
 
-def test_a_put_to_another_key_is_refused(strict_rig):
+def test_a_put_to_another_key_is_rejected(strict_rig):
     ticket = ticket_for(strict_rig, "PUT")
 
     ticket = replace(ticket, url=ticket.url.replace("uploads/v1", "uploads/v2"))
@@ -352,7 +282,7 @@ def test_a_put_to_another_key_is_refused(strict_rig):
     assert strict_rig.send(ticket, b"12345").refusal == "SignatureDoesNotMatch"
 
 
-def test_a_put_binds_its_size_only_if_asked_to(strict_rig):
+def test_a_put_binds_its_size_only_with_exact_bytes(strict_rig):
     exact = ticket_for(strict_rig, "PUT", exact_bytes=5)
     longer = replace(exact, headers={**exact.headers, "Content-Length": "6"})
 
@@ -362,13 +292,13 @@ def test_a_put_binds_its_size_only_if_asked_to(strict_rig):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_ticket_that_is_over_is_refused(strict_rig, method):
+def test_an_expired_ticket_is_rejected(strict_rig, method):
     ticket = ticket_for(strict_rig, method, expires_at=datetime.now(UTC) - timedelta(hours=1))
 
     assert eventually(lambda: strict_rig.send(ticket, b"12345").refusal) == "AccessDenied"
 
 
-def test_a_link_answers_the_object_as_the_type_asked_for(rig, tmp_path):
+def test_a_link_serves_the_object_as_the_requested_type(rig, tmp_path):
     rig.storage.save(in_a_file(tmp_path, b"12345"), "outputs/v1/über uns +1.mp4", content_type=MP4)
 
     url = rig.storage.download_url("outputs/v1/über uns +1.mp4", content_type="video/iso", expires_in_s=60)
@@ -377,13 +307,44 @@ def test_a_link_answers_the_object_as_the_type_asked_for(rig, tmp_path):
     assert (answer.refusal, answer.content_type, answer.body) == ("", "video/iso", b"12345")
 
 
-def test_a_link_is_good_for_one_key_only(strict_rig, tmp_path):
+def test_a_link_is_valid_for_one_key_only(strict_rig, tmp_path):
     for key in ("mine", "yours"):
         strict_rig.storage.save(in_a_file(tmp_path, b"12345"), key, content_type=MP4)
 
     url = strict_rig.storage.download_url("mine", content_type=MP4, expires_in_s=60)
 
     assert strict_rig.load(url.replace("/mine", "/yours")).refusal == "SignatureDoesNotMatch"
+
+
+@pytest.mark.signatures
+def test_a_link_to_load_a_file_is_no_ticket_to_replace_it(strict_rig, tmp_path):
+    strict_rig.storage.save(in_a_file(tmp_path, b"12345"), "uploads/v1", content_type=MP4)
+    link = strict_rig.storage.download_url("uploads/v1", content_type=MP4, expires_in_s=3600)
+
+    ticket = replace(ticket_for(strict_rig, "PUT"), url=link)
+
+    assert strict_rig.send(ticket, b"another").refusal == "SignatureDoesNotMatch"
+    assert strict_rig.storage.stat("uploads/v1").size_bytes == 5
+
+
+@pytest.mark.signatures
+def test_a_ticket_to_put_a_file_is_no_link_to_load_it(strict_rig):
+    ticket = ticket_for(strict_rig, "PUT")
+    assert strict_rig.send(ticket, b"12345").refusal == ""
+
+    assert strict_rig.load(ticket.url).refusal == "SignatureDoesNotMatch"
+
+
+@pytest.mark.here_only
+@pytest.mark.parametrize("key", ["uploads/v1", "the policy"])
+def test_the_signature_of_a_form_signs_no_url(local_rig, key):
+    form, ticket = ticket_for(local_rig, "POST").fields, ticket_for(local_rig, "PUT")
+    signature = parse_qs(urlsplit(ticket.url).query)["signature"][0]
+    url = ticket.url.replace(signature, form["x-amz-signature"])
+
+    ticket = replace(ticket, url=url.replace("uploads/v1", form["policy"] if key == "the policy" else key))
+
+    assert local_rig.send(ticket, b"12345").refusal == "SignatureDoesNotMatch"
 
 
 # ── Videos ───────────────────────────────────────────────────────────────────────
@@ -420,7 +381,7 @@ def test_times_keep_their_microseconds_and_stay_in_utc(rig):
     assert video.recover_at.utcoffset() == timedelta(0)
 
 
-def test_an_id_is_given_once(rig):
+def test_adding_an_existing_id_loses_the_race(rig):
     rig.videos.add(a_video(filename="first.mp4"))
 
     with pytest.raises(LostRace):
@@ -430,7 +391,7 @@ def test_an_id_is_given_once(rig):
 
 
 @pytest.mark.parametrize("video_id", ["none", "", "x" * 5000, "../v1", "ü\n\0", "'; --"])
-def test_an_id_that_was_never_given_is_an_unknown_video(rig, video_id):
+def test_an_id_that_does_not_exist_is_an_unknown_video(rig, video_id):
     with pytest.raises(UnknownVideo):
         rig.videos.get(video_id)
 
@@ -444,7 +405,7 @@ def test_an_update_is_seen_by_the_next_read(rig):
     assert (updated.progress, updated.version) == (50, added.version + 1)
 
 
-def test_a_step_delivered_twice_is_taken_once(rig):
+def test_a_step_delivered_twice_is_written_once(rig):
     video = rig.videos.add(a_video())
     rig.videos.update(replace(video, progress=10))
 
@@ -454,7 +415,7 @@ def test_a_step_delivered_twice_is_taken_once(rig):
     assert rig.videos.get("v1").progress == 10
 
 
-def test_of_many_that_update_at_once_exactly_one_wins(rig):
+def test_exactly_one_of_many_concurrent_updates_wins(rig):
     video = rig.videos.add(a_video())
 
     ends = at_once(lambda number: rig.videos.update(replace(video, progress=number)))
@@ -464,14 +425,14 @@ def test_of_many_that_update_at_once_exactly_one_wins(rig):
     assert rig.videos.get("v1") == winner
 
 
-def test_of_many_that_add_one_id_at_once_exactly_one_wins(rig):
+def test_exactly_one_of_many_concurrent_adds_of_an_id_wins(rig):
     ends = at_once(lambda number: rig.videos.add(a_video(progress=number)))
 
     [winner] = [end for end in ends if isinstance(end, Video)]
     assert rig.videos.get("v1") == winner
 
 
-def test_updates_that_read_again_when_they_lose_all_count(rig):
+def test_concurrent_updates_that_retry_after_a_lost_race_all_succeed(rig):
     rig.videos.add(a_video())
 
     def count_up(_: int) -> object:
@@ -498,7 +459,7 @@ def test_a_deleted_video_is_unknown_and_cannot_be_updated_back(rig):
         rig.videos.update(video)
 
 
-def test_deleting_a_video_that_is_not_there_says_so_and_counts_nothing(rig):
+def test_deleting_an_unknown_video_raises_and_counts_nothing(rig):
     with pytest.raises(UnknownVideo):
         rig.videos.delete("none", {"deleted": 1})
 
@@ -508,14 +469,14 @@ def test_deleting_a_video_that_is_not_there_says_so_and_counts_nothing(rig):
 HOUR = timedelta(hours=1)
 
 
-def test_what_comes_with_a_write_is_counted_with_it(rig):
+def test_counts_are_added_with_their_write(rig):
     video = rig.videos.add(a_video(), {"uploads_requested": 1})
-    video = rig.videos.update(video, {"refused": 1, "refused:frame rate": 2})
+    video = rig.videos.update(video, {"rejected": 1, "rejected:frame rate": 2})
     rig.videos.update(video)
     rig.videos.delete("v1", {"deleted": 1})
 
     assert rig.videos.counted(HOUR) == {
-        "uploads_requested": 1, "refused": 1, "refused:frame rate": 2, "deleted": 1,
+        "uploads_requested": 1, "rejected": 1, "rejected:frame rate": 2, "deleted": 1,
     }  # fmt: skip
 
 
@@ -531,14 +492,14 @@ def test_a_write_that_lost_its_race_counts_nothing(rig):
     assert rig.videos.counted(HOUR) == {"uploads_requested": 1, "accepted": 1}
 
 
-def test_many_count_at_once_and_none_is_forgotten(rig):
+def test_concurrent_counts_are_all_added(rig):
     def register(worker: int) -> None:
         for number in range(5):
             while True:
                 try:
                     rig.videos.add(a_video(f"v{worker}-{number}"), {"uploads_requested": 1})
                     break
-                except Unavailable:  # DynamoDB lets two transactions at one item collide
+                except Unavailable:  # concurrent DynamoDB transactions on one item conflict
                     continue
 
     at_once(register)
@@ -546,7 +507,7 @@ def test_many_count_at_once_and_none_is_forgotten(rig):
     assert rig.videos.counted(HOUR) == {"uploads_requested": 80}
 
 
-def test_the_video_that_has_been_queued_for_longest_is_known(rig):
+def test_the_longest_queued_video_is_found(rig):
     assert rig.videos.oldest_queued() is None
 
     for minutes, state in ((5, State.QUEUED), (9, State.QUEUED), (20, State.PROCESSING)):
@@ -575,7 +536,7 @@ def test_overdue_videos_come_longest_overdue_first(rig):
     assert overdue[0] == rig.videos.get("late-by-20")
 
 
-def test_a_video_is_overdue_from_the_very_moment(rig):
+def test_a_video_is_overdue_from_its_exact_time(rig):
     whole_second = NOON.replace(microsecond=0)
     rig.videos.add(a_video(recover_at=whole_second))
 
@@ -584,7 +545,7 @@ def test_a_video_is_overdue_from_the_very_moment(rig):
     assert ids(rig.videos.overdue(whole_second + timedelta(microseconds=1), limit=10)) == ["v1"]
 
 
-def test_at_most_the_limit_is_overdue_and_those_are_the_longest(rig):
+def test_a_limited_query_returns_the_longest_overdue(rig):
     for minutes in range(30):
         rig.videos.add(a_video(f"v{minutes:02}", recover_at=NOON - timedelta(minutes=minutes)))
 
@@ -619,7 +580,7 @@ def test_a_deleted_video_is_never_overdue(rig):
 
 
 def pages(rig, owner: str, limit: int) -> list[list[str]]:
-    """The ids on every page there is."""
+    """The ids on each page."""
     page = rig.videos.of_owner(owner, limit=limit)
     found = [ids(page.videos)]
     while page.after:
@@ -643,7 +604,7 @@ def test_the_videos_on_a_page_are_as_last_written(rig):
     assert rig.videos.of_owner("me", limit=1) == Page(videos=[video], after=None)
 
 
-def test_a_page_may_be_of_a_hundred(rig):
+def test_a_page_can_hold_a_hundred_videos(rig):
     names = [f"v{number:03}" for number in range(101)]
     for name in names:
         rig.videos.add(a_video(name, owner="me"))
@@ -651,7 +612,7 @@ def test_a_page_may_be_of_a_hundred(rig):
     assert pages(rig, "me", limit=100) == [names[:0:-1], names[:1]]
 
 
-def test_nobody_sees_the_videos_of_another_or_of_nobody(rig):
+def test_an_owner_sees_only_their_own_videos(rig):
     rig.videos.add(a_video("mine", owner="me"))
     rig.videos.add(a_video("yours", owner="you"))
     rig.videos.add(a_video("of-nobody"))
@@ -670,18 +631,14 @@ def test_a_deleted_video_is_on_no_page(rig):
     assert pages(rig, "me", limit=1) == [["v1"]]
 
 
-def charge(owner: str = "me", takes: int = 10, at: datetime = NOON, **quota: int) -> Charge:
-    return Charge(owner=owner, at=at, size_bytes=takes, quota=Quota(**quota))
-
-
-def test_a_quota_of_uploads_is_granted_to_the_last_and_no_further(rig):
+def test_an_upload_quota_can_be_used_up_but_not_exceeded(rig):
     for number in range(3):
         rig.videos.add(a_video(f"v{number}"), charge=charge(uploads=3))
 
-    with pytest.raises(QuotaExceeded) as refusal:
+    with pytest.raises(QuotaExceeded) as error:
         rig.videos.add(a_video("one-more"), charge=charge(uploads=3))
 
-    assert refusal.value.details["quota"] == {
+    assert error.value.details["quota"] == {
         "uploads": {"limit": 3, "used": 3},
         "bytes": {"limit": 0, "used": 30},
         "resets_at": "2026-11-24T00:00:00+00:00",
@@ -690,7 +647,7 @@ def test_a_quota_of_uploads_is_granted_to_the_last_and_no_further(rig):
         rig.videos.get("one-more")
 
 
-def test_a_quota_of_bytes_is_granted_to_the_last_and_no_further(rig):
+def test_a_byte_quota_can_be_used_up_but_not_exceeded(rig):
     rig.videos.add(a_video("v1"), charge=charge(takes=60, size_bytes=100))
     with pytest.raises(QuotaExceeded):
         rig.videos.add(a_video("too-much"), charge=charge(takes=41, size_bytes=100))
@@ -701,14 +658,14 @@ def test_a_quota_of_bytes_is_granted_to_the_last_and_no_further(rig):
         rig.videos.add(a_video("one-more"), charge=charge(takes=1, size_bytes=100))
 
 
-def test_what_is_more_than_a_whole_day_is_never_granted(rig):
-    with pytest.raises(QuotaExceeded) as refusal:
+def test_a_charge_above_the_daily_quota_is_rejected(rig):
+    with pytest.raises(QuotaExceeded) as error:
         rig.videos.add(a_video(), charge=charge(takes=101, uploads=9, size_bytes=100))
 
-    assert refusal.value.details["quota"]["bytes"] == {"limit": 100, "used": 0}
+    assert error.value.details["quota"]["bytes"] == {"limit": 100, "used": 0}
 
 
-def test_each_owner_has_a_quota_of_their_own_every_day(rig):
+def test_quotas_are_per_owner_and_day(rig):
     rig.videos.add(a_video("v1"), charge=charge("me", uploads=1))
 
     rig.videos.add(a_video("v2"), charge=charge("you", uploads=1))
@@ -718,7 +675,7 @@ def test_each_owner_has_a_quota_of_their_own_every_day(rig):
         rig.videos.add(a_video("v4"), charge=charge("me", at=NOON + timedelta(hours=35), uploads=1))
 
 
-def test_an_id_that_is_taken_takes_nothing_from_the_quota(rig):
+def test_adding_an_existing_id_charges_nothing(rig):
     rig.videos.add(a_video("v1"))
     with pytest.raises(LostRace):
         rig.videos.add(a_video("v1"), charge=charge(uploads=1))
@@ -726,7 +683,7 @@ def test_an_id_that_is_taken_takes_nothing_from_the_quota(rig):
     rig.videos.add(a_video("v2"), charge=charge(uploads=1))
 
 
-def test_what_is_refused_is_not_counted(rig):
+def test_a_rejected_add_is_not_counted(rig):
     rig.videos.add(a_video("v1"), {"new": 1}, charge(uploads=1))
     with pytest.raises(QuotaExceeded):
         rig.videos.add(a_video("v2"), {"new": 1}, charge(uploads=1))
@@ -737,21 +694,21 @@ def test_what_is_refused_is_not_counted(rig):
     rig.videos.add(a_video("v3"), {"new": 1}, charge("you", uploads=1))
 
 
-def test_a_quota_holds_however_many_ask_at_once(rig):
+def test_concurrent_adds_never_exceed_the_quota(rig):
     ends = at_once(lambda number: rig.videos.add(a_video(f"v{number}"), charge=charge(uploads=7)), threads=20)
 
     assert sorted(type(end).__name__ for end in ends) == ["QuotaExceeded"] * 13 + ["Video"] * 7
 
 
-def test_records_that_work_say_nothing(rig):
+def test_pinging_working_records_succeeds(rig):
     rig.videos.ping()
 
 
-# ── Jobs ─────────────────────────────────────────────────────────────────────────
+# ── Jobs ───────────────────────────────────────────────────────────────────────
 
 
-def give_up(jobs, *video_ids: str) -> None:
-    """Put these jobs, and deliver them until the queue has had enough (after one delivery)."""
+def exhaust(jobs, *video_ids: str) -> None:
+    """Put these jobs and deliver each until it is a dead letter (after one delivery)."""
     for video_id in video_ids:
         jobs.put(video_id)
     while job := jobs.receive():
@@ -786,7 +743,7 @@ def test_each_job_is_received_by_one_of_many(rig):
     assert {job.video_id for job in received} == {f"v{number}" for number in range(16)}
 
 
-def test_a_job_that_is_done_never_comes_again(rig):
+def test_a_done_job_is_not_redelivered(rig):
     jobs = rig.new_jobs(visibility_s=0)
     jobs.put("v1")
 
@@ -796,7 +753,7 @@ def test_a_job_that_is_done_never_comes_again(rig):
     assert jobs.stats().waiting == 0
 
 
-def test_a_job_neither_done_nor_given_back_comes_again(rig):
+def test_a_job_neither_done_nor_given_back_is_redelivered(rig):
     jobs = rig.new_jobs(visibility_s=1)
     jobs.put("v1")
     jobs.receive()
@@ -806,7 +763,7 @@ def test_a_job_neither_done_nor_given_back_comes_again(rig):
     assert (again.video_id, again.receives) == ("v1", 2)
 
 
-def test_a_job_given_back_comes_again_at_once(rig):
+def test_a_job_given_back_is_redelivered_immediately(rig):
     rig.jobs.put("v1")
 
     rig.jobs.give_back(rig.jobs.receive())
@@ -815,7 +772,7 @@ def test_a_job_given_back_comes_again_at_once(rig):
     assert (again.video_id, again.receives) == ("v1", 2)
 
 
-def test_a_job_given_back_for_later_comes_later(rig):
+def test_a_job_given_back_with_a_delay_is_redelivered_later(rig):
     rig.jobs.put("v1")
 
     rig.jobs.give_back(rig.jobs.receive(), delay_s=1)
@@ -824,7 +781,7 @@ def test_a_job_given_back_for_later_comes_later(rig):
     assert eventually(rig.jobs.receive).receives == 2
 
 
-def test_a_job_put_for_later_comes_later(rig):
+def test_a_delayed_job_is_delivered_later(rig):
     rig.jobs.put("v1", delay_s=1)
 
     assert rig.jobs.receive() is None
@@ -832,7 +789,7 @@ def test_a_job_put_for_later_comes_later(rig):
     assert eventually(rig.jobs.receive).receives == 1
 
 
-def test_a_job_done_or_given_back_too_late_is_no_error(rig):
+def test_finishing_a_job_twice_is_not_an_error(rig):
     rig.jobs.put("v1")
     job = rig.jobs.receive()
     rig.jobs.done(job)
@@ -843,7 +800,7 @@ def test_a_job_done_or_given_back_too_late_is_no_error(rig):
     assert rig.jobs.receive() is None
 
 
-def test_a_job_delivered_too_often_is_given_up(rig):
+def test_a_job_delivered_too_often_becomes_a_dead_letter(rig):
     jobs = rig.new_jobs(max_receives=3)
     jobs.put("v1")
     for receives in (1, 2, 3):
@@ -856,19 +813,19 @@ def test_a_job_delivered_too_often_is_given_up(rig):
     assert jobs.dead() == ["v1"]
 
 
-def test_looking_at_the_dead_takes_nothing_away(rig):
+def test_listing_dead_letters_does_not_remove_them(rig):
     jobs = rig.new_jobs(max_receives=1)
-    give_up(jobs, "v1", "v2", "v3")
+    exhaust(jobs, "v1", "v2", "v3")
 
     assert set(jobs.dead()) == {"v1", "v2", "v3"}
     assert len(jobs.dead(limit=2)) == 2
     assert jobs.stats().dead == 3
 
 
-def test_the_dead_come_back_to_work(rig):
+def test_a_redrive_requeues_every_dead_letter(rig):
     jobs = rig.new_jobs(max_receives=1)
     names = [f"v{number}" for number in range(12)]
-    give_up(jobs, *names)
+    exhaust(jobs, *names)
 
     assert jobs.redrive() == 12
 
@@ -876,23 +833,23 @@ def test_the_dead_come_back_to_work(rig):
     assert {jobs.receive().video_id for _ in names} == set(names)
 
 
-def test_a_job_brought_back_has_all_its_deliveries_again(rig):
+def test_a_redriven_job_has_a_fresh_receive_count(rig):
     jobs = rig.new_jobs(max_receives=2)
-    give_up(jobs, "v1")
+    exhaust(jobs, "v1")
 
     jobs.redrive()
 
     assert jobs.receive().receives == 1
 
 
-def test_a_job_can_be_put_straight_among_the_dead(rig):
+def test_a_job_can_be_buried_directly(rig):
     rig.jobs.bury("video-1")
 
     assert rig.jobs.receive() is None
     assert rig.jobs.dead() == ["video-1"]
 
 
-def test_who_sends_the_dead_back_sees_each_of_them_first(rig):
+def test_a_redrive_calls_prepare_before_requeueing(rig):
     rig.jobs.bury("video-1")
     seen = []
 
@@ -901,7 +858,7 @@ def test_who_sends_the_dead_back_sees_each_of_them_first(rig):
     assert rig.jobs.receive().video_id == "video-1"
 
 
-def test_a_letter_that_could_not_be_prepared_stays_where_it_is(rig):
+def test_a_dead_letter_whose_prepare_fails_stays(rig):
     rig.jobs.bury("video-1")
 
     with pytest.raises(KeyError):
@@ -909,13 +866,13 @@ def test_a_letter_that_could_not_be_prepared_stays_where_it_is(rig):
     assert rig.jobs.stats().dead == 1
 
 
-def test_with_none_dead_none_come_back(rig):
+def test_a_redrive_without_dead_letters_requeues_nothing(rig):
     assert rig.jobs.redrive() == 0
 
 
-def test_every_job_is_counted_where_it_is(rig):
+def test_stats_count_jobs_by_state(rig):
     jobs = rig.new_jobs(max_receives=1)
-    give_up(jobs, "dead")
+    exhaust(jobs, "dead")
     jobs.put("in-flight")
     jobs.receive()
     jobs.put("ready")
@@ -926,14 +883,14 @@ def test_every_job_is_counted_where_it_is(rig):
     assert (stats.waiting, stats.in_flight, stats.dead) == (2, 1, 1)
 
 
-# ── A backend that does not answer ───────────────────────────────────────────────
+# ── An unavailable backend ─────────────────────────────────────────────────────
 
 
 @pytest.fixture
-def nobody_listens(monkeypatch) -> Iterator[None]:
-    """A closed port for an AWS, and no waiting between boto3's retries."""
+def unreachable_aws(monkeypatch) -> Iterator[None]:
+    """An AWS endpoint that refuses connections, and no delay between boto3's retries."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    with socket.socket() as bound:  # but not listening: nobody else can have the port meanwhile
+    with socket.socket() as bound:  # bound but not listening: the port stays ours and refuses connections
         bound.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bound.getsockname()[1]}")
         yield
@@ -941,19 +898,21 @@ def nobody_listens(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture(params=["local", "aws"])
 def dead_backend(request, tmp_path) -> SimpleNamespace:
-    """How to make the adapters of a backend that cannot be used."""
+    """Creates the adapters of an unavailable backend."""
     if request.param == "aws":
-        request.getfixturevalue("nobody_listens")
+        request.getfixturevalue("unreachable_aws")
         return SimpleNamespace(
-            storage=lambda: aws.S3Storage("bucket"),
-            videos=lambda: aws.DynamoVideos("table"),
-            jobs=lambda: aws.SqsJobs(os.environ["AWS_ENDPOINT_URL"] + "/1/jobs", "http://127.0.0.1:1/1/dead"),
+            storage=lambda: S3Storage("bucket"),
+            videos=lambda: DynamoVideos("table"),
+            jobs=lambda: PolledSqsJobs(
+                os.environ["AWS_ENDPOINT_URL"] + "/1/jobs", "http://127.0.0.1:1/1/dead"
+            ),
         )
     no_folder = in_a_file(tmp_path, b"a file where a folder should be")
     return SimpleNamespace(
-        storage=lambda: local.FolderStorage(no_folder, "http://localhost", b"secret"),
-        videos=lambda: local.SqliteVideos(tmp_path),  # a folder where a file should be
-        jobs=lambda: local.SqliteJobs(tmp_path),
+        storage=lambda: FolderStorage(no_folder, "http://localhost", b"secret"),
+        videos=lambda: SqliteVideos(tmp_path),  # a folder where a file should be
+        jobs=lambda: SqliteJobs(tmp_path),
     )
 
 
@@ -985,20 +944,20 @@ JOBS_USES = {
 
 @pytest.mark.parametrize("use", STORAGE_USES.values(), ids=STORAGE_USES)
 def test_storage_that_does_not_answer_is_unavailable(dead_backend, use):
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(Unavailable) as error:
         use(dead_backend.storage())
-    assert refusal.value.suggestions
+    assert error.value.suggestions
 
 
 @pytest.mark.parametrize("use", VIDEOS_USES.values(), ids=VIDEOS_USES)
 def test_records_that_do_not_answer_are_unavailable(dead_backend, use):
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(Unavailable) as error:
         use(dead_backend.videos())
-    assert refusal.value.suggestions
+    assert error.value.suggestions
 
 
 @pytest.mark.parametrize("use", JOBS_USES.values(), ids=JOBS_USES)
 def test_a_queue_that_does_not_answer_is_unavailable(dead_backend, use):
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(Unavailable) as error:
         use(dead_backend.jobs())
-    assert refusal.value.suggestions
+    assert error.value.suggestions

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_aws.cors import FILE_HEADERS, Cors
-from test_template import RESOURCES
+from support.template import RESOURCES
 
 OURS, OTHER, REDIRECTED = "https://app.example", "https://other.example", "null"
 STATUS, FILE = "/videos/a/status", "/storage/outputs/a/720p.mp4"

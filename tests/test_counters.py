@@ -1,16 +1,17 @@
-"""What is counted of the videos, and what health makes of it."""
+"""The counters, and the health report built from them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from test_steps import checked, uploaded
-from videos import counters, steps
-from videos.counters import counts, of_step, percentile_ms
-from videos.health import health
+from support.pipeline import checked, uploaded
 from videos.model import State, StoredObject, Video
-from videos.transcode import transcode
+from videos.steps.check_health import Outcomes, health
+from videos.steps.read_video import delete_video
+from videos.steps.transcode_video import transcode_video
+from videos.telemetry import counters
+from videos.telemetry.counters import counts, of_update, percentile_ms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = StoredObject(key="uploads/v", size_bytes=1, etag="e", stored_at=NOON)
@@ -20,34 +21,38 @@ VIDEO = Video(
 )  # fmt: skip
 
 
-def test_a_write_that_only_says_how_far_a_video_is_counts_nothing():
+def test_a_progress_write_counts_nothing():
     working = replace(VIDEO, state=State.PROCESSING, attempts=1)
 
-    assert of_step(working, replace(working, progress=50, time_left_s=3.0)) == {}
+    assert of_update(working, replace(working, progress=50, time_left_s=3.0)) == {}
 
 
-def test_playing_and_completing_are_timed_from_the_upload_and_once():
+def test_time_to_playable_and_to_completed_are_measured_once_from_the_upload():
     working = replace(VIDEO, state=State.PROCESSING)
     playable = replace(working, playable_at=NOON + timedelta(seconds=0.4))
     completed = replace(playable, state=State.COMPLETED, completed_at=NOON + timedelta(seconds=18))
 
-    assert of_step(working, playable) == {"to_playable_ms": 400}
-    assert of_step(playable, completed) == {"completed": 1, "to_completed_ms": 18_000}
+    assert of_update(working, playable) == {"to_playable_ms": 400}
+    assert of_update(playable, completed) == {"completed": 1, "to_completed_ms": 18_000}
 
 
-def test_a_second_attempt_is_a_retry_and_the_first_is_none():
-    assert of_step(VIDEO, replace(VIDEO, attempts=1)) == {}
-    assert of_step(replace(VIDEO, attempts=1), replace(VIDEO, attempts=2)) == {"retried": 1}
+@pytest.mark.parametrize("setback", ["attempts", "exhausted", "lost"])
+def test_an_attempt_that_came_to_nothing_counts_as_a_retry_unless_it_was_the_last(setback):
+    again = replace(VIDEO, **{setback: 2})
+
+    assert of_update(replace(VIDEO, **{setback: 1}), again) == {"retried": 1}
+    assert of_update(again, replace(again, attempt="a")) == {}
+    assert of_update(VIDEO, replace(again, state=State.FAILED)) == {"failed": 1}
 
 
 @pytest.mark.parametrize(
     ("took_ms", "name"), [(0, 100), (100, 100), (101, 150), (3_600_000, 3_600_000), (10**9, 3_600_000)]
 )
-def test_a_time_is_counted_in_the_class_of_those_that_took_as_long(took_ms, name):
+def test_a_duration_is_counted_in_its_histogram_bucket(took_ms, name):
     assert counts({"to_playable_ms": took_ms}) == {f"to_playable_ms:{name}": 1}
 
 
-def test_a_percentile_lies_in_the_class_that_holds_it():
+def test_a_percentile_lies_within_its_bucket():
     counted = {"to_playable_ms:300": 50, "to_playable_ms:400": 40, "to_playable_ms:2000": 10}
 
     assert percentile_ms(counted, "to_playable_ms", 0.5) == 300
@@ -56,7 +61,7 @@ def test_a_percentile_lies_in_the_class_that_holds_it():
     assert percentile_ms(counted, "to_completed_ms", 0.5) is None
 
 
-def test_the_last_hour_is_a_handful_of_slots():
+def test_the_last_hour_spans_seven_slots():
     slots = counters.slots(NOON + timedelta(minutes=3), timedelta(hours=1))
 
     assert slots[0] == "2026-11-23T12:00:00+00:00"
@@ -64,52 +69,51 @@ def test_the_last_hour_is_a_handful_of_slots():
     assert len(slots) == 7
 
 
-def test_the_books_balance(service, clip):
-    transcode(checked(service, clip()).id, service)
+def test_every_outcome_is_counted_once(service, clip):
+    transcode_video(checked(service, clip()).id, service)
     checked(service, clip(size="640x480"))
-    steps.delete_video(uploaded(service, clip()).id, service)
+    delete_video(uploaded(service, clip()).id, service)
     waiting = checked(service, clip())
 
     counted = service.videos.counted(timedelta(hours=1))
 
     assert {name: number for name, number in counted.items() if ":" not in name} == {
-        "uploads_requested": 4, "accepted": 2, "refused": 1, "completed": 1, "deleted": 1,
+        "uploads_requested": 4, "accepted": 2, "rejected": 1, "completed": 1, "deleted": 1,
     }  # fmt: skip
-    assert counted["refused:resolution"] == 1
+    assert counted["rejected:resolution"] == 1
     assert waiting.state is State.QUEUED
 
 
-def test_health_tells_the_last_hour(service, clip, clock):
-    transcode(checked(service, clip()).id, service)
+def test_health_reports_the_last_hour(service, clip, clock):
+    transcode_video(checked(service, clip()).id, service)
     checked(service, clip(size="640x480"))
     checked(service, clip())
     clock.advance(seconds=90)
 
     report = health(service)
 
-    assert report["status"] == "ok"
-    assert report["performance"]["outcomes"] == {
-        "uploads_requested": 3, "accepted": 2, "refused": 1, "completed": 1, "failed": 0, "expired": 0,
-        "deleted": 0,
-    }  # fmt: skip
-    assert report["performance"]["refused_by_rule"] == {"resolution": 1}
-    assert report["performance"]["to_playable_ms_p50"] > 0
-    assert report["resources"]["jobs_waiting"] >= 1
-    assert report["resources"]["oldest_job_s"] == 90
-    assert report["stability"]["error_rate"] == 0
-    assert report["stability"]["refusal_rate"] == pytest.approx(1 / 3, abs=0.001)
-    assert report["stability"]["stuck_videos"] == 0
+    assert report.status == "ok"
+    assert report.performance.outcomes == Outcomes(
+        uploads_requested=3, accepted=2, rejected=1, completed=1, failed=0, expired=0, deleted=0
+    )
+    assert report.performance.rejected_by_rule == {"resolution": 1}
+    assert report.performance.to_playable_ms_p50 > 0
+    assert report.resources.jobs_waiting >= 1
+    assert report.resources.oldest_job_s == 90
+    assert report.stability.error_rate == 0
+    assert report.stability.rejection_rate == pytest.approx(1 / 3, abs=0.001)
+    assert report.stability.stuck_videos == 0
 
 
-def test_videos_that_nobody_looks_after_are_stuck(service, clip, clock):
+def test_videos_that_are_not_recovered_are_reported_as_stuck(service, clip, clock):
     uploaded(service, clip())
 
     clock.advance(minutes=60)
 
-    assert health(service)["stability"]["stuck_videos"] == 1
+    assert health(service).stability.stuck_videos == 1
 
 
-def test_health_asks_its_parts_once_a_second_however_many_ask_it(service, monkeypatch):
+def test_health_checks_its_dependencies_at_most_once_a_second(service, monkeypatch):
     asked = []
     ping = service.storage.ping
     monkeypatch.setattr(service.storage, "ping", lambda: asked.append(1) or ping())
@@ -117,4 +121,4 @@ def test_health_asks_its_parts_once_a_second_however_many_ask_it(service, monkey
     reports = [health(service) for _ in range(50)]
 
     assert len(asked) <= 2
-    assert reports[0]["status"] == "ok"
+    assert reports[0].status == "ok"

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from client import App
-from clips import make_clip
-from server import Server
+from dev.client import App
+from dev.clips import make_clip
+from dev.server import Server
 
-DEMO = Path(__file__).parent / "demo.py"
+PROJECT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def server(tmp_path_factory):
 
 
 def demo(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, DEMO, "--port", str(server.port), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(DEMO.parent.parent / "functions")}
+    command = [sys.executable, "-m", "dev.demo", "--port", str(server.port), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": f"{PROJECT / 'functions'}:{PROJECT}"}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 

@@ -1,4 +1,4 @@
-"""What the local adapters promise of a disk: kept once answered, nothing left over, clear words when full."""
+"""Durability of the local adapters: synced writes, no leftovers, a clear error on a full disk."""
 
 import errno
 import os
@@ -12,16 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from videos import api, local
-from videos.errors import LostRace, StorageFull
+from videos.errors import LostRace, StorageFull, Unavailable
 from videos.model import Video
+from videos.stores.local.database import Database
+from videos.stores.local.folder import FolderStorage
+from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
+from videos.web import api
 
 MP4 = "video/mp4"
 
 
 @pytest.fixture
 def storage(tmp_path):
-    return local.FolderStorage(tmp_path, "http://localhost", b"secret")
+    return FolderStorage(tmp_path, "http://localhost", b"secret")
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def a_video(name: str) -> Video:
 # ── The folder ───────────────────────────────────────────────────────────────────
 
 
-def test_the_last_object_takes_its_folders_along(storage, file, tmp_path):
+def test_deleting_the_last_object_removes_its_empty_folders(storage, file, tmp_path):
     for key in ("outputs/v1/a/720p.mp4", "outputs/v1/b/poster.jpg", "uploads/v1"):
         storage.save(file, key, content_type=MP4)
 
@@ -54,22 +58,44 @@ def test_the_last_object_takes_its_folders_along(storage, file, tmp_path):
     assert not list((tmp_path / "objects").iterdir())
 
 
-def test_objects_come_and_go_side_by_side(storage, file):
-    def come_and_go(number: int) -> None:
+def test_objects_can_be_saved_and_deleted_concurrently(storage, file):
+    def save_and_delete(number: int) -> None:
         for _ in range(50):
             storage.save(file, f"outputs/v1/a/{number}", content_type=MP4)
             storage.delete(f"outputs/v1/a/{number}")
         storage.save(file, f"outputs/v1/a/{number}", content_type=MP4)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(come_and_go, range(4)))
+        list(pool.map(save_and_delete, range(4)))
 
     assert list(storage.keys("outputs/")) == [f"outputs/v1/a/{number}" for number in range(4)]
 
 
-def test_an_object_is_on_the_disk_before_it_has_a_name_and_its_name_before_the_answer(
-    storage, file, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("blocked", ["uploads", "uploads/v1"])
+def test_a_file_where_a_folder_should_be_makes_storage_unavailable(storage, file, tmp_path, blocked):
+    in_the_way = tmp_path / "objects" / blocked
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_bytes(b"")
+
+    with pytest.raises(Unavailable) as told:
+        storage.save(file, "uploads/v1/a", content_type=MP4)
+
+    assert str(tmp_path) not in str(told.value)  # clients are told so
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_an_object_whose_folder_vanishes_at_every_try_makes_storage_unavailable(storage, file, monkeypatch):
+    def without_folder(_: Path, to: Path) -> None:
+        to.parent.rmdir()
+        raise FileNotFoundError(to)
+
+    monkeypatch.setattr(Path, "rename", without_folder)
+
+    with pytest.raises(Unavailable):
+        storage.save(file, "uploads/v1", content_type=MP4)
+
+
+def test_an_object_is_synced_before_its_rename_and_the_folder_after_it(storage, file, tmp_path, monkeypatch):
     done = []
     fsync, rename = os.fsync, Path.rename
     names = {"objects/outputs/v1": "its folder", "objects/outputs": "above", "objects": "above", "": "above"}
@@ -88,7 +114,7 @@ def test_an_object_is_on_the_disk_before_it_has_a_name_and_its_name_before_the_a
     assert sorted(done[2:]) == ["above", "above", "above", "its folder"]
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_object_and_nothing_else(storage, file, tmp_path, monkeypatch):
+def test_a_full_disk_raises_storage_full_and_keeps_the_old_object(storage, file, tmp_path, monkeypatch):
     storage.save(file, "uploads/v1", content_type=MP4)
     file.write_bytes(b"another")
 
@@ -106,7 +132,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_object_and_nothing_else(storage,
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A folder on a disk of its own, which takes 2.5 MB."""
+    """A folder on its own disk of 2.5 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", folder]
@@ -116,8 +142,8 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_disk_that_is_really_full_keeps_what_it_has_and_takes_more_once_there_is_room(small_disk, tmp_path):
-    storage = local.FolderStorage(small_disk, "http://localhost", b"secret")
+def test_a_really_full_disk_keeps_its_objects_and_recovers_once_there_is_room(small_disk, tmp_path):
+    storage = FolderStorage(small_disk, "http://localhost", b"secret")
     megabyte = tmp_path / "megabyte"
     megabyte.write_bytes(b"x" * 1_000_000)
     kept = [storage.save(megabyte, f"uploads/v{number}", content_type=MP4).key for number in range(2)]
@@ -131,7 +157,7 @@ def test_a_disk_that_is_really_full_keeps_what_it_has_and_takes_more_once_there_
     assert storage.save(megabyte, "uploads/another", content_type=MP4).size_bytes == 1_000_000
 
 
-def test_a_temporary_folder_on_a_full_disk_says_so_too(small_disk, service):
+def test_a_temporary_folder_on_a_full_disk_raises_storage_full(small_disk, service):
     with (
         pytest.raises(StorageFull),
         replace(service, workspace=small_disk / "work").private_folder() as folder,
@@ -144,40 +170,40 @@ def test_a_temporary_folder_on_a_full_disk_says_so_too(small_disk, service):
 # ── The database ─────────────────────────────────────────────────────────────────
 
 
-def test_what_is_written_is_on_the_disk_when_the_answer_comes(tmp_path):
-    database = local._Database(tmp_path / "videos.db", "")
+def test_database_writes_are_synced_before_they_return(tmp_path):
+    database = Database(tmp_path / "videos.db", "")
 
-    for _ in range(2):  # opened at first, borrowed then
+    for _ in range(2):  # the first opens a connection, the second borrows it
         assert database.run("PRAGMA synchronous") == [(2,)]  # FULL
     assert database.run("PRAGMA journal_mode") == [("wal",)]
 
 
-def test_a_full_database_is_said_loses_nothing_and_works_again(tmp_path, monkeypatch):
-    videos = local.SqliteVideos(tmp_path / "videos.db")
-    opened = local._Database._open
+def test_a_full_database_raises_storage_full_loses_nothing_and_recovers(tmp_path, monkeypatch):
+    videos = SqliteVideos(tmp_path / "videos.db")
+    opened = Database._open
 
-    def small(database: local._Database):
+    def small(database: Database):
         connection = opened(database)
         connection.execute("PRAGMA max_page_count = 40")
         return connection
 
     with monkeypatch.context() as patch:
-        patch.setattr(local._Database, "_open", small)
-        full = local.SqliteVideos(tmp_path / "videos.db")
+        patch.setattr(Database, "_open", small)
+        full = SqliteVideos(tmp_path / "videos.db")
         kept = []
-        with pytest.raises(StorageFull) as refusal:
+        with pytest.raises(StorageFull) as error:
             kept.extend(full.add(a_video(f"video-{number}")) for number in range(100))
         assert [full.get(video.id) for video in kept] == kept
 
-    status, body, headers = api.answer(refusal.value)
+    status, body, headers = api.answer(error.value)
     assert (status, body["code"], headers["Retry-After"]) == (507, "storage_full", "60")
-    assert "what was accepted before is kept" in body["suggestions"][0]
+    assert "Accepted videos are kept" in body["suggestions"][0]
     assert videos.add(a_video("another")).version == 1
 
 
-def test_many_writers_wait_for_each_other(tmp_path):
-    videos = local.SqliteVideos(tmp_path / "videos.db")
-    jobs = local.SqliteJobs(tmp_path / "videos.db")
+def test_many_concurrent_writers_all_succeed(tmp_path):
+    videos = SqliteVideos(tmp_path / "videos.db")
+    jobs = SqliteJobs(tmp_path / "videos.db")
     video = videos.add(a_video("video-1"))
 
     def write(number: int) -> int:

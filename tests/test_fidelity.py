@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from clips import BT709, ffmpeg, probe_lines, rewrap
-from corpus import u16
-from planted import H264_ENTRY, edited
-from published import Journey, travel
+from dev.clips import BT709, ffmpeg, probe_lines, rewrap
+from support.corpus import u16
+from support.planted import H264_ENTRY, edited
+from support.published import Published, publish
 from videos import wiring
-from videos.probe import probe
-from videos.rules import check
+from videos.checking.probe import probe
+from videos.checking.rules import check
 
 pytestmark = pytest.mark.thorough
 
@@ -23,16 +23,16 @@ HVC1 = ("-tag:v", "hvc1", "-x265-params", "log-level=error")
 
 
 @pytest.fixture(scope="session")
-def travelled(tmp_path_factory) -> Callable[[Path], Journey]:
-    """``travelled(clip())``: what became of this clip; each travels once."""
-    made: dict[Path, Journey] = {}
+def published_from(tmp_path_factory) -> Callable[[Path], Published]:
+    """``published_from(clip())``: what was published of this clip; each is published once."""
+    made: dict[Path, Published] = {}
 
-    def travel_with(upload: Path) -> Journey:
+    def publish_once(upload: Path) -> Published:
         if upload not in made:
-            made[upload] = travel(upload, tmp_path_factory.mktemp("travelled"))
+            made[upload] = publish(upload, tmp_path_factory.mktemp("published_from"))
         return made[upload]
 
-    return travel_with
+    return publish_once
 
 
 # ── What is copied ───────────────────────────────────────────────────────────────
@@ -55,10 +55,10 @@ def test_a_copy_has_the_same_frames_and_the_same_packets_of_sound(clip, tmp_path
     frames, packets = hashes(source, "-map", "0:v:0"), hashes(source, "-map", "0:a", "-c", "copy")
     assert (len(frames), len(packets)) == (15, 25)
 
-    journey = travel(source, tmp_path)
+    published = publish(source, tmp_path)
 
-    assert hashes(journey.copy, "-map", "0:v:0") == frames
-    for name, path in journey.films.items():
+    assert hashes(published.copy, "-map", "0:v:0") == frames
+    for name, path in published.films.items():
         assert hashes(path, "-map", "0:a", "-c", "copy") == packets, name
 
 
@@ -70,16 +70,16 @@ LEAST_VMAF = {"720p.mp4": 95, "540p.mp4": 86, "360p.mp4": 74}
 
 def test_an_encoded_picture_is_as_good_as_was_chosen(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")  # its ffmpeg has libvmaf
-    journey = travel(detailed(tmp_path / "detailed.mp4"), tmp_path / "data")
+    published = publish(detailed(tmp_path / "detailed.mp4"), tmp_path / "data")
 
     def vmaf(film: Path) -> float:
-        films = ("-i", str(film), "-i", str(journey.upload))
+        films = ("-i", str(film), "-i", str(published.upload))
         compare = "[0:v]scale=720:1280:flags=bicubic[large];[large][1:v]libvmaf=n_threads=2:n_subsample=5"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", *films, "-lavfi", compare, "-f", "null", "-"]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         return float(re.search(r"VMAF score: (\S+)", printed)[1])
 
-    scores = {name: vmaf(journey.encoded[name]) for name in LEAST_VMAF}
+    scores = {name: vmaf(published.encoded[name]) for name in LEAST_VMAF}
 
     assert {name: score for name, score in scores.items() if score < LEAST_VMAF[name]} == {}
 
@@ -146,12 +146,12 @@ def onsets(measured: Path, threshold: float) -> list[float]:
     return [above[0], *(after for before, after in pairwise(above) if after - before > 0.2)]
 
 
-def as_hls(journey: Journey, folder: Path) -> dict[str, Path]:
+def as_hls(published: Published, folder: Path) -> dict[str, Path]:
     """What a player of HLS puts together of each film: its init section and all its segments."""
     made = {}
-    for output in journey.video.outputs:
+    for output in published.video.outputs:
         if output.segments:
-            film = journey.files[Path(output.key).name]
+            film = published.files[Path(output.key).name]
             end = output.segments.init_bytes + sum(output.segments.sizes_bytes)
             made[film.name] = folder / f"hls-{film.name}"
             made[film.name].write_bytes(film.read_bytes()[output.segments.init_at :][:end])
@@ -172,13 +172,13 @@ TIMED = {
 def test_sound_stays_with_its_picture(tmp_path, kind):
     source = flash_and_beep(tmp_path / "source.mov", **TIMED[kind])
 
-    journey = travel(source, tmp_path / "data")
+    published = publish(source, tmp_path / "data")
 
     together = pytest.approx(apart(source), abs=MOST_APART_S)
-    assert len(journey.films) >= 3
-    for name, path in journey.films.items():
+    assert len(published.films) >= 3
+    for name, path in published.films.items():
         assert apart(path) == together, name
-    for name, path in as_hls(journey, tmp_path).items():
+    for name, path in as_hls(published, tmp_path).items():
         assert apart(path) == together, f"{name} as HLS"
 
 
@@ -187,10 +187,10 @@ def test_sound_stays_with_a_picture_that_was_trimmed(tmp_path):
     trimmed = tmp_path / "trimmed.mp4"
     ffmpeg("-ss", "0.25", "-i", str(whole), "-c", "copy", str(trimmed))
 
-    journey = travel(trimmed, tmp_path / "data")
+    published = publish(trimmed, tmp_path / "data")
 
-    assert journey.video.media.hidden_frames
-    for name, path in journey.films.items():
+    assert published.video.media.hidden_frames
+    for name, path in published.films.items():
         assert apart(path) == pytest.approx(apart(trimmed), abs=MOST_APART_S), name
 
 
@@ -202,9 +202,9 @@ def test_no_browser_misses_that_a_track_of_hls_begins_late(clip, tmp_path, late)
     late_input = ("-itsoffset", "0.3", "-i", plain)
     ffmpeg("-i", plain, *late_input, "-map", f"0:{other}", "-map", f"1:{late}", "-c", "copy", str(source))
 
-    journey = travel(source, tmp_path / "data")
+    published = publish(source, tmp_path / "data")
 
-    for name, path in as_hls(journey, tmp_path).items():
+    for name, path in as_hls(published, tmp_path).items():
         assert -1 not in first_edits(path.read_bytes()), name
 
 
@@ -254,14 +254,14 @@ def quarters(path: Path) -> list[tuple[int, ...]]:
 def test_a_portrait_stands_upright_in_its_colours_however_it_was_held(tmp_path, how):
     source = quartered(tmp_path / "source.mp4", how)
 
-    journey = travel(source, tmp_path / "data")
+    published = publish(source, tmp_path / "data")
 
-    upright = {**journey.encoded, "poster.jpg": journey.files["poster.jpg"]}
+    upright = {**published.encoded, "poster.jpg": published.files["poster.jpg"]}
     for name, path in upright.items():
         [track] = probe_lines(path, "-show_entries", "stream=width,height:stream_side_data=rotation")
         width, height = map(int, re.match(r"width=(\d+)\|height=(\d+)", track).groups())
         assert (width * 16, "rotation" in track) == (height * 9, False), name
-    for name, path in {**journey.films, **upright}.items():
+    for name, path in {**published.films, **upright}.items():
         assert quarters(path) == [pytest.approx(colour, abs=6) for colour in QUARTERS], name
 
 
@@ -277,21 +277,21 @@ TAGGED = {
 
 
 @pytest.mark.parametrize("how", TAGGED)
-def test_what_is_encoded_says_bt709_in_container_and_bitstream(travelled, clip, how):
-    journey = travelled(clip(seconds=0.3, **TAGGED[how]))
+def test_what_is_encoded_says_bt709_in_container_and_bitstream(published_from, clip, how):
+    published = published_from(clip(seconds=0.3, **TAGGED[how]))
 
-    assert len(journey.encoded) >= 2
-    for name, path in journey.encoded.items():
+    assert len(published.encoded) >= 2
+    for name, path in published.encoded.items():
         assert in_container(path) == {(b"nclx", 1, 1, 1, "tv")}, name
         assert in_bitstream(path, "h264") == ["tv", "bt709", "bt709", "bt709"], name
 
 
 @pytest.mark.parametrize("how", TAGGED)
-def test_what_is_copied_says_bt709_in_container_and_bitstream(travelled, clip, how):
-    journey = travelled(clip(seconds=0.3, **TAGGED[how]))
+def test_what_is_copied_says_bt709_in_container_and_bitstream(published_from, clip, how):
+    published = published_from(clip(seconds=0.3, **TAGGED[how]))
 
-    assert in_container(journey.copy) == {(b"nclx", 1, 1, 1, "tv")}
-    assert in_bitstream(journey.copy, journey.video.media.codec) == ["tv", "bt709", "bt709", "bt709"]
+    assert in_container(published.copy) == {(b"nclx", 1, 1, 1, "tv")}
+    assert in_bitstream(published.copy, published.video.media.codec) == ["tv", "bt709", "bt709", "bt709"]
 
 
 def in_container(path: Path) -> set[tuple[bytes | int | str, ...]]:

@@ -1,5 +1,7 @@
 """Real clips with a few bytes changed: whatever comes out, there is a verdict and nothing is left behind.
 
+One in four is a case of ``support.cases``, changed in the same ways.
+
 ``FUZZ_COUNT`` says how many; a failure names its seed, which makes the same file again.
 For two minutes on two cores: ``FUZZ_COUNT=6000 pytest -n 2 tests/test_fuzz.py``.
 """
@@ -11,24 +13,28 @@ from random import Random
 
 import pytest
 
-from clips import rewrap
-from corpus import within
-from videos import steps, wiring
-from videos.errors import Refused
+from dev.clips import rewrap
+from support.cases import CASES
+from support.corpus import within
+from videos import wiring
+from videos.checking.probe import probe
+from videos.checking.rules import check
+from videos.errors import Rejected
 from videos.model import State
-from videos.probe import probe
-from videos.rules import check
 from videos.service import Service
-from videos.transcode import transcode
+from videos.steps.request_upload import receive_file
+from videos.steps.transcode_video import transcode_video
 
 pytestmark = pytest.mark.thorough
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "50"))
 BATCHES = 8  # so that processes can share them
 EVERY_NTH = 6  # accepted file is transcoded as well
+EVERY_NTH_CASE = 30  # the same, of cases, which last twenty times as long
 SEED = 20_240_229
 MOST_SECONDS = 30
 KINDS = ("h264", "hevc", "fragmented", "silent", "index first")
+NAMES = sorted(CASES)
 TOOLS = wiring.media_tools({})
 
 
@@ -105,11 +111,22 @@ CHANGES: tuple[Callable[[bytes, Random], bytes], ...] = (
 )  # fmt: skip
 
 
-def mutant(sources: dict[str, bytes], number: int) -> tuple[str, bytes]:
+def mutant(sources: dict[str, bytes], case_folder: Path, number: int) -> tuple[str, bytes]:
     """The same file for the same number, always."""
     chance = Random(SEED + number)  # noqa: S311  must be the same tomorrow
-    kind, change = KINDS[number % len(KINDS)], chance.choice(CHANGES)
+    if is_case(number):
+        kind = NAMES[chance.randrange(len(NAMES))]
+        if kind not in sources:
+            sources[kind] = CASES[kind].make(case_folder).read_bytes()
+    else:
+        kind = KINDS[number % len(KINDS)]
+    change = chance.choice(CHANGES)
     return f"{number}: {kind}, {change.__name__}", change(sources[kind], chance)
+
+
+def is_case(number: int) -> bool:
+    """One in four of a batch: a case lasts twenty times as long."""
+    return number // BATCHES % 4 == 1
 
 
 @pytest.fixture
@@ -121,19 +138,19 @@ def service(local_rig, tmp_path: Path) -> Service:
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_a_changed_clip_gets_a_verdict_and_a_good_end(sources, service, tmp_path, batch):
+def test_a_changed_clip_gets_a_verdict_and_a_good_end(sources, case_folder, service, tmp_path, batch):
     path = tmp_path / "alone" / "mutant.mp4"
     path.parent.mkdir()
     accepted = 0
     for number in range(batch, COUNT, BATCHES):
-        name, data = mutant(sources, number)
+        name, data = mutant(sources, case_folder, number)
         path.write_bytes(data)
         try:
             with within(MOST_SECONDS):
                 problems = check(probe(path, TOOLS))
                 assert all(problem.message.isprintable() for problem in problems)
                 accepted += not problems
-                if not problems and accepted % EVERY_NTH == 1:
+                if not problems and accepted % (EVERY_NTH_CASE if is_case(number) else EVERY_NTH) == 1:
                     assert ended(path, service) in (State.COMPLETED, State.REJECTED)
         except Exception as error:
             error.add_note(f"mutant {name}")
@@ -144,7 +161,7 @@ def test_a_changed_clip_gets_a_verdict_and_a_good_end(sources, service, tmp_path
 
 def ended(path: Path, service: Service) -> State:
     try:
-        video = steps.receive_file("clip.mp4", "video/mp4", path, service)
-    except Refused:
+        video = receive_file("clip.mp4", "video/mp4", path, service)
+    except Rejected:
         return State.REJECTED
-    return transcode(video.id, service).state
+    return transcode_video(video.id, service).state

@@ -8,20 +8,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import corpus
-from clips import ffmpeg, probe_lines, rewrap
-from corpus import HTML, MOST_BYTES, PDF, box, box_of, patched, resized, u32, within
-from videos import steps, wiring
-from videos.errors import Problem, Refused
+from dev.clips import ffmpeg, probe_lines, rewrap
+from support import corpus
+from support.corpus import HTML, MOST_BYTES, PDF, box, box_of, patched, resized, u32, within
+from videos import wiring
+from videos.checking.probe import probe
+from videos.checking.rules import check, warnings
+from videos.errors import Rejected, Violation
 from videos.model import State
-from videos.probe import probe
-from videos.rules import check, warnings
 from videos.service import Service
+from videos.steps.request_upload import receive_file
+from videos.steps.transcode_video import transcode_video
 from videos.tools import GIB, MediaTools
-from videos.transcode import transcode
 
 TOOLS: MediaTools = wiring.media_tools({})
 FUNCTIONS = Path(__file__).parent.parent / "functions"
@@ -33,7 +35,7 @@ ESCAPES = (
 )
 
 
-def judged(path: Path, *, seconds: float = MOST_SECONDS) -> tuple[Problem, ...]:
+def judged(path: Path, *, seconds: float = MOST_SECONDS) -> tuple[Violation, ...]:
     """The verdict on a file; whatever it is, it is told in plain words and not in ours."""
     before = set(path.parent.iterdir())
     with within(seconds):
@@ -45,7 +47,7 @@ def judged(path: Path, *, seconds: float = MOST_SECONDS) -> tuple[Problem, ...]:
     return problems
 
 
-def told_plainly(problems: Sequence[Problem], path: Path) -> None:
+def told_plainly(problems: Sequence[Violation], path: Path) -> None:
     words = [word for problem in problems for field in astuple(problem) for word in _words(field)]
     assert all(word and word.isprintable() for word in words)
     everything = "\n".join(words)
@@ -55,8 +57,8 @@ def told_plainly(problems: Sequence[Problem], path: Path) -> None:
     assert not re.search(r"0x[0-9a-f]{5,}", everything)
 
 
-def _words(field: str | Sequence[str]) -> Sequence[str]:
-    return (field,) if isinstance(field, str) else field
+def _words(field: str | tuple[Any, ...]) -> list[str]:
+    return [field] if isinstance(field, str) else [word for part in field for word in _words(part)]
 
 
 def broken(path: Path) -> list[str]:
@@ -93,8 +95,10 @@ def description(clip) -> bytes:
 JUDGE = """
 import json, resource, sys, time
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[1])
-from videos import probe, rules, wiring
+from videos import wiring
+from videos.checking import probe, rules
 started = time.monotonic()
 problems = rules.check(probe.probe(Path(sys.argv[2]), wiring.media_tools({})))
 seconds = time.monotonic() - started
@@ -324,11 +328,11 @@ def test_of_a_file_that_is_two_things_only_the_picture_goes_on(own_service, save
 
     if judged(path):
         return
-    video = transcode(steps.receive_file("clip.mp4", "video/mp4", path, own_service).id, own_service)
+    video = transcode_video(receive_file("clip.mp4", "video/mp4", path, own_service).id, own_service)
 
     assert video.state is State.COMPLETED
     for output in video.outputs:
-        published = path.with_name(output.name)
+        published = path.with_name(str(output.name))
         own_service.storage.fetch(output.key, published)
         assert not re.search(rb"PAYLOAD|<script|%PDF|PK\x03\x04", published.read_bytes())
 
@@ -391,7 +395,7 @@ def test_what_a_tag_says_is_never_repeated(own_service, clip, tmp_path):
     assert b"PAYLOAD" in good.read_bytes()
 
     assert broken(wide) == ["resolution"]
-    video = transcode(steps.receive_file(ESCAPES, "video/mp4", good, own_service).id, own_service)
+    video = transcode_video(receive_file(ESCAPES, "video/mp4", good, own_service).id, own_service)
 
     assert video.filename.isprintable()
     for output in video.outputs:
@@ -428,7 +432,7 @@ def watched(tmp_path) -> MediaTools:
     def wrapper(program: str) -> str:
         path = folder / Path(program).name
         path.write_text(
-            f'#!/bin/sh\nexec {tracer} -f -s 999 -e {calls} -o {folder}/$$.trace {program} "$@"\n'
+            f'#!/bin/sh\nexec "{tracer}" -f -s 999 -e {calls} -o "{folder}/$$.trace" "{program}" "$@"\n'
         )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return str(path)
@@ -482,11 +486,11 @@ def test_the_probe_of_anything_opens_that_file_only(watched, saved, whole, tmp_p
 def test_a_transcode_opens_its_own_folder_only_and_leaves_nothing_in_it(watched, own_service, saved, whole):
     service = replace(own_service, tools=watched)
 
-    video = transcode(steps.receive_file("a.mp4", "video/mp4", saved(whole + HTML), service).id, service)
+    video = transcode_video(receive_file("a.mp4", "video/mp4", saved(whole + HTML), service).id, service)
 
     assert video.state is State.COMPLETED
     runs, opened, other = reached(watched)
-    assert runs == 5  # two probes, the copy, the loudness, the ladder
+    assert runs == 7  # packets, streams, keyframes, parameter sets; the copy, the loudness, the ladder
     assert {Path(name).parent.parent for name in opened} == {service.workspace}
     assert other == []
     assert list(service.workspace.iterdir()) == []
@@ -496,8 +500,8 @@ def test_a_refused_file_is_nowhere_any_more(own_service, saved, whole, tmp_path)
     for data in (*corpus.renamed(str(tmp_path / "canary")).values(), whole[: len(whole) // 2]):
         if not data:
             continue
-        with pytest.raises(Refused):
-            steps.receive_file("clip.mp4", "video/mp4", saved(data), own_service)
+        with pytest.raises(Rejected):
+            receive_file("clip.mp4", "video/mp4", saved(data), own_service)
 
     assert list(own_service.workspace.iterdir()) == []
     assert list(own_service.storage.keys("")) == []

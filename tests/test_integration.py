@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
+import time
 
 import httpx
 import pytest
 
-from client import App, send
-from clips import make_clip, probe_lines
-from server import Server
+from dev.client import App, send
+from dev.clips import make_clip, probe_lines
+from dev.server import Server
 
 LIMIT_BYTES = 6_291_456
 
@@ -266,6 +267,35 @@ def test_a_server_killed_in_the_middle_of_a_transcode_finishes_the_video_later(t
         status = app.follow(ticket["id"])
 
     assert (status["state"], status["progress"]) == ("completed", 100)
+
+
+@pytest.mark.thorough
+@here_only
+def test_twelve_kills_of_the_server_fail_none_of_24_clips_in_work(tmp_path, clip):
+    with Server(tmp_path / "data") as server:
+        app = App(server.url)
+        ids = [app.upload(clip())["id"] for _ in range(24)]
+        for _ in range(12):
+            first_in_work(app, ids)
+            server.kill()
+            server.start()
+        ended = {app.follow(video_id, timeout_s=240)["state"] for video_id in ids}
+
+    assert ended == {"completed"}
+
+
+def first_in_work(app: App, ids: list[str]) -> None:
+    """Wait until one of them is being transcoded."""
+    waiting = list(ids)
+    while waiting:
+        state = app.status(waiting[0])["state"]
+        if state == "processing":
+            return
+        if state == "completed":
+            waiting.pop(0)
+        else:
+            waiting.append(waiting.pop(0))
+            time.sleep(0.01)  # asks that storm would keep the server from its work
 
 
 @pytest.mark.thorough

@@ -14,34 +14,18 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from clips import make_clip
-from conftest import Clock
-from faults import after, before, break_off, die, fill_the_disk, none
-from videos import local, steps, wiring
+from support.clock import Clock
+from support.faults import after, before, break_off, die, fill_the_disk, none
+from support.short_clips import bad, good, longer
+from support.world import VISIBILITY_S, World, in_our_hands
+from videos import wiring
 from videos.errors import ToolFailed, Unavailable
 from videos.model import State
 from videos.service import Service
-from world import VISIBILITY_S, World, in_our_hands
-
-
-@cache
-def folder() -> TemporaryDirectory[str]:
-    return TemporaryDirectory()
-
-
-@cache
-def good() -> Path:
-    return make_clip(Path(folder().name) / "good.mp4", seconds=0.5, sound=False)
-
-
-@cache
-def longer() -> Path:
-    return make_clip(Path(folder().name) / "longer.mp4", seconds=0.6, sound=False)
-
-
-@cache
-def bad() -> Path:
-    return make_clip(Path(folder().name) / "bad.mp4", seconds=0.5, size="640x480", sound=False)
+from videos.steps.read_video import delete_video
+from videos.stores.local.folder import FolderStorage
+from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +69,13 @@ def completed(world):
 
 def deleted_before_its_upload(world):
     video = world.ticket()
-    steps.delete_video(video.id, world.service)
+    delete_video(video.id, world.service)
     return world.send(video, good())
 
 
 def expired_before_its_upload(world):
-    video = unused(world)
-    world.recover()
+    video = unused_with_a_job(world)
+    world.work_off()
     return world.send(video, good())
 
 
@@ -107,6 +91,18 @@ def without_an_event(world):
     return video
 
 
+def uploaded_with_a_job(world):
+    video = without_an_event(world)
+    world.recover()
+    return video
+
+
+def unused_with_a_job(world):
+    video = unused(world)
+    world.recover()
+    return video
+
+
 def without_a_job(world):
     video = checked(world)
     world.service.jobs.done(world.service.jobs.receive())
@@ -118,7 +114,7 @@ def killed(times):
     def prepare(world):
         video = checked(world)
         for _ in range(times):
-            world.deliver_job(after("save 720p.mp4", die))
+            world.deliver_job(after("save 540p.mp4", die))
             world.clock.advance(seconds=VISIBILITY_S + 1)
         return video
 
@@ -139,7 +135,7 @@ def recover(world, _, fault):
 
 def delete(world, video, fault):
     with world.worker(fault) as worker:
-        steps.delete_video(video.id, worker.service)
+        delete_video(video.id, worker.service)
     return worker
 
 
@@ -157,8 +153,11 @@ STEPS = [
     Step("check_upload of a deleted video", deleted_before_its_upload, check, {"gone"}, check),
     Step("check_upload of an expired video", expired_before_its_upload, check, {State.EXPIRED}, check),
     Step("transcode", checked, work, {State.COMPLETED}),
-    Step("transcode of a good clip put over it", replaced(longer), work, {State.COMPLETED}),
-    Step("transcode of a bad clip put over it", replaced(bad), work, {State.REJECTED}),
+    Step("check_upload of a clip that comes late", replaced(longer), check, {State.COMPLETED}),
+    Step("check_upload of a bad clip that comes late", replaced(bad), check, {State.COMPLETED}),
+    Step("transcode beside a bad clip that comes late", replaced(bad), work, {State.COMPLETED}),
+    Step("transcode of an upload whose event was lost", uploaded_with_a_job, work, {State.COMPLETED}),
+    Step("transcode of an unused ticket", unused_with_a_job, work, {State.EXPIRED}),
     Step("transcode for the last time", killed(4), work, {State.COMPLETED, State.FAILED}),
     Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
     Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
@@ -180,12 +179,12 @@ def recorded(step: Step) -> list[str]:
     """The calls of a worker to whom nothing happens."""
     clock = Clock()
     with TemporaryDirectory() as path, in_our_hands(clock):
-        storage = local.FolderStorage(Path(path), "http://localhost", b"secret")
+        storage = FolderStorage(Path(path), "http://localhost", b"secret")
         database = Path(path) / "videos.db"
         service = Service(
             storage=storage,
-            videos=local.SqliteVideos(database),
-            jobs=local.SqliteJobs(database, visibility_s=VISIBILITY_S),
+            videos=SqliteVideos(database),
+            jobs=SqliteJobs(database, visibility_s=VISIBILITY_S),
             tools=wiring.media_tools({}),
             now=clock,
             workspace=Path(path) / "work",
@@ -194,9 +193,9 @@ def recorded(step: Step) -> list[str]:
         return step.run(world, step.prepare(world), none).calls
 
 
-def every_boundary(steps: Iterable[Step]) -> Iterator:
+def every_boundary(journey: Iterable[Step]) -> Iterator:
     logging.disable()
-    for step in steps:
+    for step in journey:
         for call in recorded(step):
             yield pytest.param(step, call, id=f"{step.name} dies after {call}")
     logging.disable(logging.NOTSET)
@@ -218,6 +217,18 @@ def world(request, clock, tmp_path):
         )
         yield World(service, clock)
     logging.disable(logging.NOTSET)
+
+
+def test_writes_of_progress_and_signs_of_life_while_encoding_are_among_the_calls():
+    calls = recorded(TRANSCODE)
+
+    encoding = calls[calls.index("ffmpeg encoding") + 1 : calls.index("save 540p.mp4")]
+    assert encoding == [
+        "write processing 36%",
+        "write processing 36% (2)",  # it was held up
+        "write processing 67%",
+        "write processing 99%",
+    ]
 
 
 on_moto_too = pytest.mark.parametrize("world", ["local_rig", "moto_rig"], indirect=True)
@@ -270,7 +281,7 @@ def test_a_job_that_kills_every_worker_fails_its_video_after_five_attempts(world
     video = checked(world)
 
     while not world.ended(video):
-        while len(world.deliver_job(after("ffmpeg copying", die)).calls) > 1:
+        while len(world.deliver_job(after("ffmpeg encoding", die)).calls) > 1:
             pass
         world.clock.advance(minutes=1)
         world.recover()
@@ -278,8 +289,8 @@ def test_a_job_that_kills_every_worker_fails_its_video_after_five_attempts(world
     world.settle(video)
 
     failed = world.balance(video)
-    assert (failed.state, failed.attempts) == (State.FAILED, 5)
-    assert failed.failure == "It was tried 5 times without success."
+    assert (failed.state, failed.lost) == (State.FAILED, 5)
+    assert failed.failure == "Its worker was lost 5 times."
     assert took < timedelta(hours=1)
     assert set(world.service.jobs.dead()) == {video.id}
 
@@ -290,7 +301,7 @@ def test_a_job_that_always_fails_is_tried_five_times_and_leaves_one_dead_letter(
     runs = []
 
     def gives_up(name, work):
-        if "ffmpeg" in name:
+        if name == "ffmpeg encoding":
             runs.append(name)
             raise ToolFailed("ffmpeg: the disk is full.")
         return work()
@@ -301,7 +312,7 @@ def test_a_job_that_always_fails_is_tried_five_times_and_leaves_one_dead_letter(
     world.settle(video)
 
     assert len(runs) == 5
-    assert world.balance(video).failure == "It could not be processed: ffmpeg: the disk is full."
+    assert world.balance(video).failure == "The video could not be processed: ffmpeg: the disk is full."
     assert world.service.jobs.dead() == [video.id]
     assert not world.service.jobs.stats().waiting
 
@@ -321,6 +332,6 @@ def test_two_deliveries_of_one_job_do_the_work_once(world):
     world.settle(video)
 
     now = world.balance(video)
-    assert (now.state, now.attempts) == (State.COMPLETED, 1)
+    assert (now.state, now.setbacks) == (State.COMPLETED, 0)
     assert second
     assert not [name for name in second if "ffmpeg" in name]

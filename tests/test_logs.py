@@ -1,4 +1,4 @@
-"""The log: what every line says, and how it looks on a laptop."""
+"""The log: the fields of every line, and its format in a terminal."""
 
 import io
 import json
@@ -7,11 +7,11 @@ import boto3
 import pytest
 
 import transcode_video
-from journey import TRACE
 from local_aws.events import Context
 from local_aws.lines import show_lines
-from videos import metrics
-from videos.logs import about, logged, logger
+from support.activity import TRACE
+from videos.telemetry import metrics
+from videos.telemetry.logs import about, logged, logger
 
 ID = "01a206ed-716a-7435-a158-fc494f265cce"
 CONTEXT = Context("test", timeout_s=3)
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """``shown(stream)``: what is logged from now on goes there, as local mode sends it."""
+    """``shown(stream)``: redirects the log there, formatted as in local mode."""
     handler = logger.registered_handler
     before, formatter, keys = handler.stream, handler.formatter, dict(logger.get_current_keys())
     monkeypatch.delenv("LOG_FORMAT", raising=False)
@@ -37,34 +37,34 @@ def shown(monkeypatch):
     logger.thread_safe_clear_keys()
 
 
-def test_every_line_about_a_video_has_its_id(journey):
-    without = [line for line in journey.lines if "video_id" not in line]
+def test_every_line_about_a_video_has_its_id(activity):
+    without = [line for line in activity.lines if "video_id" not in line]
 
-    assert len(journey.lines) > 50
+    assert len(activity.lines) > 50
     assert without == []
-    assert {line["function_name"] for line in journey.lines} >= {
+    assert {line["function_name"] for line in activity.lines} >= {
         "request_upload",
         "check_upload",
         "read_video",
     }
 
 
-def test_a_refusal_and_a_breakdown_name_the_video_too(journey):
-    said = {line["message"] for line in journey.lines}
+def test_errors_are_logged_with_the_video_id_and_a_stack_trace(activity):
+    messages = {line["message"] for line in activity.lines}
 
-    assert said >= {"refused", "not checked", "not transcoded", "nothing to check", "deleted"}
+    assert messages >= {"request rejected", "check failed", "transcode failed", "nothing to check", "deleted"}
     assert {"exception", "stack_trace"} <= next(
-        line for line in journey.lines if line["message"] == "not checked"
+        line for line in activity.lines if line["message"] == "check failed"
     ).keys()
 
 
-def test_a_line_leads_to_its_trace(journey):
-    assert {line["xray_trace_id"] for line in journey.lines} == {TRACE}
+def test_every_line_has_its_trace_id(activity):
+    assert {line["xray_trace_id"] for line in activity.lines} == {TRACE}
 
 
 @pytest.mark.usefixtures("fake_aws")
-def test_a_job_carries_the_trace_of_the_upload_on(monkeypatch):
-    # boto3 sends it by itself within Lambda, and SQS hands it to the function that takes the job.
+def test_a_job_carries_the_trace_id_of_its_upload(monkeypatch):
+    # In Lambda, boto3 sends the trace header, and SQS passes it to the consuming function.
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "check_upload")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={TRACE};Sampled=1")
     sqs, sent = boto3.client("sqs"), {}
@@ -75,12 +75,12 @@ def test_a_job_carries_the_trace_of_the_upload_on(monkeypatch):
     assert sent["X-Amzn-Trace-Id"] == f"Root={TRACE};Sampled=1".encode()
 
 
-def test_lines_of_the_next_invocation_are_not_about_the_last_video(shown):
+def test_the_video_id_is_cleared_between_invocations(shown):
     shown(written := io.StringIO())
 
     @logged
     def handler(_, __):
-        logger.info("begun")
+        logger.info("started")
         about(ID)
 
     for _ in range(2):
@@ -89,7 +89,7 @@ def test_lines_of_the_next_invocation_are_not_about_the_last_video(shown):
     assert ID not in written.getvalue()
 
 
-def test_a_message_that_is_no_job_is_not_about_the_last_video(shown):
+def test_a_malformed_job_is_logged_without_the_previous_video_id(shown):
     shown(written := io.StringIO())
     about(ID)
 
@@ -98,7 +98,7 @@ def test_a_message_that_is_no_job_is_not_about_the_last_video(shown):
     assert ID not in written.getvalue()
 
 
-def test_programs_get_json_and_no_control_characters(shown):
+def test_piped_output_is_json_without_control_characters(shown):
     shown(written := io.StringIO())
 
     logger.info("checked", found=HOSTILE)
@@ -108,20 +108,20 @@ def test_programs_get_json_and_no_control_characters(shown):
     assert line.isprintable()
 
 
-def test_people_in_a_terminal_get_readable_lines_and_no_control_characters(shown):
+def test_terminal_output_is_readable_lines_without_control_characters(shown):
     shown(written := Terminal())
     about(ID)
 
     logger.info("checked", state="queued", found=HOSTILE)
-    metrics.emit({"refused:size": 1})
+    metrics.emit({"rejected:size": 1})
 
-    checked, figures = written.getvalue().splitlines()
+    checked, counted = written.getvalue().splitlines()
     assert f"INFO {ID} checked state=queued found=a\\x1b[31m" in checked
-    assert figures.endswith(f"{ID} figures rule=size refused=1")
+    assert counted.endswith(f"{ID} metrics rule=size rejected=1")
     assert checked.isprintable()
 
 
-def test_a_traceback_is_indented_and_harmless_in_a_terminal(shown):
+def test_a_traceback_in_a_terminal_is_indented_and_escaped(shown):
     shown(written := Terminal())
 
     try:
@@ -134,7 +134,7 @@ def test_a_traceback_is_indented_and_harmless_in_a_terminal(shown):
     assert all(line.startswith("    ") and line.isprintable() for line in trace)
 
 
-def test_a_terminal_can_be_told_to_show_json(shown, monkeypatch):
+def test_log_format_json_forces_json_in_a_terminal(shown, monkeypatch):
     monkeypatch.setenv("LOG_FORMAT", "json")
     shown(written := Terminal())
 
@@ -143,7 +143,7 @@ def test_a_terminal_can_be_told_to_show_json(shown, monkeypatch):
     assert json.loads(written.getvalue())["message"] == "checked"
 
 
-def test_figures_do_not_follow_the_log_level(shown):
+def test_metrics_are_logged_at_every_log_level(shown):
     shown(written := io.StringIO())
     level = logger.log_level
     logger.setLevel("ERROR")
@@ -154,4 +154,4 @@ def test_figures_do_not_follow_the_log_level(shown):
         logger.setLevel(level)
 
     [line] = map(json.loads, written.getvalue().splitlines())
-    assert (line["message"], line["stuck"]) == ("figures", 1)
+    assert (line["message"], line["stuck"]) == ("metrics", 1)

@@ -1,23 +1,21 @@
-"""Dashboard and alarms: whatever they draw is really emitted, and whatever wakes somebody says what to do."""
+"""Dashboard and alarms: every metric they use is emitted, and every alarm links to the runbook."""
 
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from test_template import FUNCTIONS, RESOURCES, TEMPLATE
-from videos import metrics
+from support.template import FUNCTIONS, RESOURCES, TEMPLATE
+from videos.telemetry import metrics
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
 ALARMS = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
-# What AWS emits of its own accord, and by which dimensions.
+# The metrics that AWS emits by itself, with their dimensions.
 AWS = {
     "AWS/Lambda": ({"FunctionName"}, {"Errors", "Throttles", "Duration", "Invocations"}),
     "AWS/SQS": (
@@ -35,11 +33,11 @@ AWS = {
 class Metric(NamedTuple):
     namespace: str
     name: str
-    dimensions: tuple[tuple[str, str], ...]  # sorted; values as ``${Resource}`` where the template names one
+    dimensions: tuple[tuple[str, str], ...]  # sorted; references as ``${Resource}``
 
 
 def rendered() -> dict[str, Any]:
-    """The dashboard as it is deployed: valid JSON, with each ``${…}`` naming something that is there."""
+    """The dashboard body: valid JSON in which every ``${…}`` refers to an existing resource."""
     body: dict[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"])
     for named in re.findall(r"\${([^}]+)}", json.dumps(body)):
         resource = named.partition(".")[0]
@@ -47,7 +45,7 @@ def rendered() -> dict[str, Any]:
     return body
 
 
-def drawn() -> set[Metric]:
+def dashboard_metrics() -> set[Metric]:
     found = set()
     for widget in rendered()["widgets"]:
         for row in widget["properties"].get("metrics", ()):
@@ -56,22 +54,24 @@ def drawn() -> set[Metric]:
                 namespace, name, *pairs = words
                 found.add(Metric(namespace, name, by_name(zip(pairs[::2], pairs[1::2], strict=True))))
             else:
-                found.add(searched(row[0]["expression"]))
+                found.add(search_metric(row[0]["expression"]))
     return found
 
 
-def searched(expression: str) -> Metric:
-    """``SEARCH('{Namespace,dimension,…} MetricName="x" dimension="y"', …)``; a dimension not set is any."""
+def search_metric(expression: str) -> Metric:
+    """``SEARCH('{Namespace,dimension,…} MetricName="x" dimension="y"', …)``; an unset dimension is any."""
     match = re.fullmatch(r"SEARCH\('{([^}]+)} (.*)', '\w+', \d+\)", expression)
     assert match, expression
     namespace, *dimensions = match[1].split(",")
-    told = dict(re.findall(r'(\w+)="([^"]+)"', match[2]))
-    name = told.pop("MetricName")
-    return Metric(namespace, name, by_name((dimension, told.get(dimension, "*")) for dimension in dimensions))
+    terms = dict(re.findall(r'(\w+)="([^"]+)"', match[2]))
+    name = terms.pop("MetricName")
+    return Metric(
+        namespace, name, by_name((dimension, terms.get(dimension, "*")) for dimension in dimensions)
+    )
 
 
-def watched(alarm: dict[str, Any]) -> set[Metric]:
-    """The metrics of one alarm, alone or in a sum."""
+def alarm_metrics(alarm: dict[str, Any]) -> set[Metric]:
+    """The metrics of one alarm, directly or in its expression."""
     parts = [part["MetricStat"]["Metric"] for part in alarm.get("Metrics", ()) if "MetricStat" in part]
     return {
         Metric(
@@ -91,8 +91,8 @@ def value(of: Any) -> str:
     return of if isinstance(of, str) else f"${{{of.get('Ref') or of.get('GetAtt')}}}"
 
 
-def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
-    """What CloudWatch makes of the log."""
+def emitted_metrics(lines: list[dict[str, Any]]) -> set[Metric]:
+    """The metrics that CloudWatch extracts from the log."""
     found = set()
     for line in lines:
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
@@ -104,15 +104,16 @@ def emitted(lines: list[dict[str, Any]]) -> set[Metric]:
     return found
 
 
-OURS = {metric.name for metric in drawn() if metric.namespace == metrics.NAMESPACE}
-ALL = drawn() | {metric for alarm in ALARMS.values() for metric in watched(alarm)}
+CUSTOM = {metric.name for metric in dashboard_metrics() if metric.namespace == metrics.NAMESPACE}
+ALL = dashboard_metrics() | {metric for alarm in ALARMS.values() for metric in alarm_metrics(alarm)}
 
 
 @pytest.mark.parametrize("metric", sorted(m for m in ALL if m.namespace not in AWS), ids=str)
-def test_what_is_drawn_of_ours_is_emitted(metric, journey):
+def test_every_custom_metric_in_use_is_emitted(metric, activity):
     names = {name for name, _ in metric.dimensions}
     kinds = {
-        (m.namespace, m.name, frozenset(name for name, _ in m.dimensions)) for m in emitted(journey.lines)
+        (m.namespace, m.name, frozenset(name for name, _ in m.dimensions))
+        for m in emitted_metrics(activity.lines)
     }
 
     assert (metric.namespace, metric.name, frozenset(names)) in kinds
@@ -120,68 +121,71 @@ def test_what_is_drawn_of_ours_is_emitted(metric, journey):
 
 
 @pytest.mark.parametrize("metric", sorted(m for m in ALL if m.namespace in AWS), ids=str)
-def test_what_is_drawn_of_aws_is_of_something_deployed(metric):
-    dimensions, names = AWS[metric.namespace]
-    told = dict(metric.dimensions)
+def test_every_aws_metric_in_use_belongs_to_a_deployed_resource(metric):
+    names_of_dimensions, names = AWS[metric.namespace]
+    dimensions = dict(metric.dimensions)
 
-    assert told.keys() == dimensions
+    assert dimensions.keys() == names_of_dimensions
     assert metric.name in names
-    if function := told.get("FunctionName"):
+    if function := dimensions.get("FunctionName"):
         assert function[2:-1] in FUNCTIONS
-    if queue := told.get("QueueName"):
+    if queue := dimensions.get("QueueName"):
         assert RESOURCES[queue[2:].removesuffix(".QueueName}")]["Type"] == "AWS::SQS::Queue"
-    if "ApiName" in told:
+    if "ApiName" in dimensions:
         api = RESOURCES["Api"]["Properties"]
-        assert (told["ApiName"], told["Stage"]) == (value(api["Name"]), api["StageName"])
+        assert (dimensions["ApiName"], dimensions["Stage"]) == (value(api["Name"]), api["StageName"])
 
 
-def test_the_service_of_every_figure_is_the_stack(journey):
+def test_the_service_dimension_is_the_stack_name(activity):
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
     assert value(variables["POWERTOOLS_SERVICE_NAME"]) == "${AWS::StackName}"
-    assert {line["service"] for line in journey.lines} == {"service_undefined"}  # it is not set here
+    assert {line["service"] for line in activity.lines} == {"service_undefined"}  # it is not set here
 
 
-def test_every_figure_is_drawn_documented_and_about_a_video(journey):
-    figures = [line for line in journey.lines if "_aws" in line]
-    names = {metric.name for metric in emitted(figures)}
+def test_every_metric_is_on_the_dashboard_documented_and_has_a_video_id(activity):
+    lines = [line for line in activity.lines if "_aws" in line]
+    names = {metric.name for metric in emitted_metrics(lines)}
 
-    assert names == OURS
+    assert names == CUSTOM
     assert names == set(re.findall(r"\b[a-z]+(?:_[a-z]+)*\b(?=,? )", _table(metrics.__doc__ or "")))
-    assert all(line["video_id"] for line in figures)
+    assert all(line["video_id"] for line in lines)
 
 
-def test_an_id_is_never_a_dimension(journey):
-    names = {name for metric in emitted(journey.lines) for name, _ in metric.dimensions}
+def test_an_id_is_never_a_dimension(activity):
+    names = {name for metric in emitted_metrics(activity.lines) for name, _ in metric.dimensions}
 
     assert names == {"service", "rule"}
 
 
-def test_each_thing_that_happens_is_counted_once(journey):
-    """The first video: a ticket, an acceptance, a time to the first output and one to the last, an end."""
-    first = journey.lines[0]["video_id"]
+def test_every_event_is_counted_once(activity):
+    """The first video of the run is requested, accepted, playable, completed and deleted."""
+    first = activity.lines[0]["video_id"]
 
-    told = [name for line in journey.lines if line["video_id"] == first for name in line if name in OURS]
+    counted = [
+        name for line in activity.lines if line["video_id"] == first for name in line if name in CUSTOM
+    ]
 
-    assert told == [
+    assert counted == [
         "uploads_requested", "accepted", "to_playable_ms", "completed", "to_completed_ms", "deleted",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_leads_to_its_page_of_the_runbook(name):
+def test_every_alarm_links_to_its_runbook_entry(name):
     alarm = ALARMS[name]
 
     assert RESOURCES[name]["Condition"] == "Monitors"
-    assert alarm["AlarmDescription"].endswith(f" See README.md#{name.lower()}")
-    assert f"\n### {name}\n" in README
+    assert alarm["AlarmDescription"].endswith(f" See docs/operations.md#{name.lower()}")
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
     assert alarm["TreatMissingData"] == ("breaching" if name == "RecoverStopped" else "notBreaching")
 
 
-def test_every_function_counts_in_the_alarms_about_functions():
+def test_the_function_alarms_cover_every_function():
     for name in ("FunctionErrors", "FunctionThrottles"):
-        assert {dict(m.dimensions)["FunctionName"][2:-1] for m in watched(ALARMS[name])} == set(FUNCTIONS)
+        assert {dict(m.dimensions)["FunctionName"][2:-1] for m in alarm_metrics(ALARMS[name])} == set(
+            FUNCTIONS
+        )
 
 
 def test_the_dashboard_shows_every_alarm():

@@ -8,9 +8,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-import emulator
-from journey import Asked, Journey
-from test_template import FUNCTIONS, module_of
+from dev import emulator
+from support.activity import Activity, Asked
+from support.template import FUNCTIONS, module_of
 
 Permission = tuple[str, str]  # an action, and what it is done to
 
@@ -57,7 +57,7 @@ def granted(function: str) -> set[Permission]:
 
 def named(resource: dict[str, str]) -> str:
     [text] = resource.values()
-    if found := re.search(r"(uploads|outputs)/\*$", text):
+    if found := re.search(r"(uploads|sources|outputs)/\*$", text):
         return f"{found[1]}/"
     if found := re.search(r"/index/(\w+)$", text):
         return found[1]
@@ -69,11 +69,11 @@ EVERY = {permission for function in FUNCTIONS for permission in granted(function
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_may_do_exactly_what_it_does(function, journey: Journey):
+def test_a_function_may_do_exactly_what_it_does(function, activity: Activity):
     did = set()
-    for asked in journey.asked:
+    for asked in activity.asked:
         if asked.function == module_of(function):
-            did |= needed(asked, journey.names)
+            did |= needed(asked, activity.names)
 
     assert did == granted(function)
 

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from client import App
-from clips import probe_lines, rewrap
-from server import Server
-from test_tools import TOOLS
-from videos import playlists, stills
+from dev.client import App
+from dev.clips import probe_lines, rewrap
+from dev.server import Server
+from support.media_tools import TOOLS
+from videos.making import stills
 from videos.model import Media, Output, Segments, Video
+from videos.web import playlists
 
 pytestmark = pytest.mark.thorough
 
@@ -237,7 +238,7 @@ Answers = dict[str, httpx.Response]
 
 
 @dataclass(frozen=True)
-class Journey:
+class PlaylistAnswers:
     """What was answered for each of FILES on a video's way."""
 
     id: str
@@ -251,8 +252,8 @@ def server(tmp_path_factory) -> Iterator[Server]:
     """One whose ffmpeg encodes only once there is a file that says so."""
     folder = tmp_path_factory.mktemp("playlists")
     ffmpeg = folder / "ffmpeg"
-    wait = f"until [ -e {folder}/go-on ]; do sleep 0.05; done"
-    ffmpeg.write_text(f'#!/bin/sh\ncase "$*" in *libx264*) {wait};; esac\nexec {TOOLS.ffmpeg} "$@"\n')
+    wait = f'until [ -e "{folder}/go-on" ]; do sleep 0.05; done'
+    ffmpeg.write_text(f'#!/bin/sh\ncase "$*" in *libx264*) {wait};; esac\nexec "{TOOLS.ffmpeg}" "$@"\n')
     ffmpeg.chmod(0o755)
     with pytest.MonkeyPatch.context() as env:
         env.setenv("FFMPEG", str(ffmpeg))
@@ -266,7 +267,7 @@ def app(server) -> App:
 
 
 @pytest.fixture(scope="module")
-def journeys(server, app, clip) -> dict[str, Journey]:
+def playlist_answers(server, app, clip) -> dict[str, PlaylistAnswers]:
     clips = {
         "upright": clip(seconds=3),
         "hevc": clip(codec="libx265"),
@@ -286,7 +287,7 @@ def journeys(server, app, clip) -> dict[str, Journey]:
     for video_id in ids.values():
         app.follow(video_id)
     return {
-        kind: Journey(video_id, unsent[kind], playable[kind], answers(app, video_id))
+        kind: PlaylistAnswers(video_id, unsent[kind], playable[kind], answers(app, video_id))
         for kind, video_id in ids.items()
     }
 
@@ -309,12 +310,12 @@ KINDS = ("upright", "hevc", "turned")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_there_are_no_playlists_before_there_is_a_video(journeys, kind):
-    assert statuses(journeys[kind].unsent) == {409}
+def test_there_are_no_playlists_before_there_is_a_video(playlist_answers, kind):
+    assert statuses(playlist_answers[kind].unsent) == {409}
 
 
-def test_upright_h264_streams_as_soon_as_it_plays(journeys):
-    early = journeys["upright"].playable
+def test_upright_h264_streams_as_soon_as_it_plays(playlist_answers):
+    early = playlist_answers["upright"].playable
 
     assert variants(early) == LADDER[:1]
     assert early["720p.m3u8"].status_code == 200
@@ -322,32 +323,32 @@ def test_upright_h264_streams_as_soon_as_it_plays(journeys):
 
 
 @pytest.mark.parametrize("kind", ["hevc", "turned"])
-def test_what_not_every_player_plays_does_not_stream_before_it_is_encoded(journeys, kind):
-    assert statuses(journeys[kind].playable) == {409}
-    assert "completed" in journeys[kind].playable["master.m3u8"].json()["suggestions"][0]
+def test_what_not_every_player_plays_does_not_stream_before_it_is_encoded(playlist_answers, kind):
+    assert statuses(playlist_answers[kind].playable) == {409}
+    assert "completed" in playlist_answers[kind].playable["master.m3u8"].json()["suggestions"][0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_streams_upright_in_three_sizes_in_the_end(journeys, kind):
-    assert variants(journeys[kind].completed) == LADDER
-    assert statuses(journeys[kind].completed) == {200}
+def test_everything_streams_upright_in_three_sizes_in_the_end(playlist_answers, kind):
+    assert variants(playlist_answers[kind].completed) == LADDER
+    assert statuses(playlist_answers[kind].completed) == {200}
 
 
-def test_playlists_say_what_they_are_and_are_kept_by_nobody(journeys):
-    for file, answer in journeys["upright"].completed.items():
+def test_playlists_say_what_they_are_and_are_kept_by_nobody(playlist_answers):
+    for file, answer in playlist_answers["upright"].completed.items():
         kind = "text/vtt" if file.endswith(".vtt") else "application/vnd.apple.mpegurl"
         assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (kind, "no-store")
 
 
-def test_only_what_every_player_plays_has_a_playlist(app, journeys):
-    answer = app.http.get(f"/videos/{journeys['hevc'].id}/720p-hevc.m3u8")
+def test_only_what_every_player_plays_has_a_playlist(app, playlist_answers):
+    answer = app.http.get(f"/videos/{playlist_answers['hevc'].id}/720p-hevc.m3u8")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_route")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_parts_of_a_rendition_are_where_its_playlist_says(journeys, name):
-    media = parsed(journeys["upright"].completed[f"{name}.m3u8"].text)
+def test_the_parts_of_a_rendition_are_where_its_playlist_says(playlist_answers, name):
+    media = parsed(playlist_answers["upright"].completed[f"{name}.m3u8"].text)
 
     init = media.segments[0].init_section
     parts = [(init.uri, init.byterange)]
@@ -368,23 +369,23 @@ def part(url: str, byterange: str) -> tuple[bytes, int, int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_segments_of_each_rendition_last_as_long_as_the_video_does(app, journeys, kind):
-    duration_s = app.metadata(journeys[kind].id)["specs"]["duration"]
+def test_the_segments_of_each_rendition_last_as_long_as_the_video_does(app, playlist_answers, kind):
+    duration_s = app.metadata(playlist_answers[kind].id)["specs"]["duration"]
 
     for name in NAMES:
-        media = parsed(journeys[kind].completed[f"{name}.m3u8"].text)
+        media = parsed(playlist_answers[kind].completed[f"{name}.m3u8"].text)
         lasting_s = sum(segment.duration for segment in media.segments)
         assert lasting_s == pytest.approx(duration_s, abs=0.05)  # sound may go on for a packet or two
 
 
-def test_renditions_may_be_changed_at_every_segment(journeys):
-    media = [parsed(journeys["upright"].completed[f"{name}.m3u8"].text) for name in NAMES]
+def test_renditions_may_be_changed_at_every_segment(playlist_answers):
+    media = [parsed(playlist_answers["upright"].completed[f"{name}.m3u8"].text) for name in NAMES]
 
     assert [[segment.duration for segment in playlist.segments] for playlist in media] == [[2, 1]] * 3
 
 
-def test_previews_lie_on_the_sheet_that_is_there(app, journeys, tmp_path):
-    found = cues(journeys["upright"].completed["sprite.vtt"].text)
+def test_previews_lie_on_the_sheet_that_is_there(app, playlist_answers, tmp_path):
+    found = cues(playlist_answers["upright"].completed["sprite.vtt"].text)
 
     sheet = tmp_path / "sheet.jpg"
     sheet.write_bytes(httpx.get(found[0].url).raise_for_status().content)
@@ -392,11 +393,11 @@ def test_previews_lie_on_the_sheet_that_is_there(app, journeys, tmp_path):
     assert line == f"width={found[-1].x + found[-1].width}|height=160"
     assert [cue.begin for cue in found] == [0, 2000]
     assert found[-1].end == pytest.approx(
-        app.metadata(journeys["upright"].id)["specs"]["duration"] * 1000, abs=1
+        app.metadata(playlist_answers["upright"].id)["specs"]["duration"] * 1000, abs=1
     )
 
 
-@pytest.mark.usefixtures("journeys")
+@pytest.mark.usefixtures("playlist_answers")
 def test_a_deleted_video_has_no_playlists(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])

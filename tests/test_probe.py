@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clips import BT601, HLG, crop_by_box, ffmpeg, rewrap
+from dev.clips import BT601, BT2020, HLG, PQ, crop_by_box, ffmpeg, rewrap
 from videos import wiring
-from videos.advice import mend_command
-from videos.boxes import faults
-from videos.probe import frame_rate, probe
-from videos.rules import Spec, check, warnings
+from videos.checking.advice import repair_command
+from videos.checking.ffprobe import Packet
+from videos.checking.probe import probe
+from videos.checking.rules import Spec, check, warnings
+from videos.checking.timing import frame_rate
+from videos.mp4.integrity import faults
 from videos.tools import MediaTools
 
 TOOLS: MediaTools = wiring.media_tools({})
@@ -77,11 +79,19 @@ def test_pixels_that_are_not_square_count_as_displayed(clip):
 
 
 def test_what_the_container_crops_counts_as_displayed(clip, tmp_path):
-    shown = crop_by_box(clip(size="752x1312"), tmp_path / "shown.mp4", width=720, height=1280)
+    padded = clip(size="768x1280", codec="libx265")  # to a whole block of 64 px, as many chips do
+    shown = crop_by_box(padded, tmp_path / "shown.mp4", width=720, height=1280)
     hidden = crop_by_box(clip(), tmp_path / "hidden.mp4", width=640, height=1200)
 
     assert broken(shown) == []
     assert [problem.found for problem in check(measured(hidden))] == ["640x1200"]
+
+
+def test_more_than_padding_may_not_be_cropped_by_the_container(clip, tmp_path):
+    larger = crop_by_box(clip(size="752x1312"), tmp_path / "larger.mp4", width=720, height=1280)
+
+    [violation] = check(measured(larger))
+    assert violation.message == "Invalid resolution: 720x1280, cropped from 752x1312"
 
 
 def test_sound_that_outlasts_the_picture_counts(clip, tmp_path):
@@ -123,7 +133,7 @@ def test_the_bitstream_wins_over_the_box(clip, tmp_path):
 
 
 def test_a_clip_of_sixty_seconds_passes_and_a_longer_one_does_not(clip, tmp_path):
-    small = clip(options=("-b:v", "300k"))
+    small = clip(sound=False, options=("-b:v", "300k"))  # sound would leave a gap at each joint
 
     def repeated(times: int) -> Path:
         return rewrap(small, tmp_path / f"{times}.mp4", "-t", str(times), before=("-stream_loop", str(times)))
@@ -226,7 +236,7 @@ def test_data_in_another_file_is_not_fetched(clip, tmp_path):
 
     assert faults(path) == ("The file refers to media in another file.",)
     assert broken(path) == ["integrity"]
-    assert not mend_command(measured(path), max_bytes=1000, max_duration_s=60)
+    assert not repair_command(measured(path), max_bytes=1000, max_duration_s=60)
 
 
 def test_an_encrypted_track_is_refused(clip, tmp_path):
@@ -253,12 +263,9 @@ QUICK = Spec(max_duration_s=3, max_bytes=1_500_000)  # the same rules, on shorte
         {"rate": "15"},
         {"seconds": 4, "size": "320x240", "rate": "10"},
         {"colour": BT601},
-        {
-            "seconds": 0.2,
-            "codec": "libx265",
-            "pixels": "yuv420p10le",
-            "colour": HLG,
-        },
+        {"colour": BT2020},
+        {"seconds": 0.2, "codec": "libx265", "colour": HLG},
+        {"seconds": 0.2, "codec": "libx265", "colour": PQ},
         {"codec": "mpeg4"},
         {"seconds": 2, "options": ("-b:v", "20M", "-minrate", "20M", "-maxrate", "20M", "-bufsize", "1M")},
     ],
@@ -268,9 +275,7 @@ def test_the_suggested_command_really_mends_it(clip, tmp_path, wanted):
     refused = clip(**wanted)
     problems = check(measured(refused), QUICK)
     assert problems
-    command = next(text for text in problems[0].suggestions if "ffmpeg" in text).removeprefix(
-        "On a computer: "
-    )
+    command = problems[0].suggestions_for.computer[-1]
     mended = tmp_path / "mended.mp4"
 
     _, *words = shlex.split(
@@ -287,7 +292,7 @@ def test_what_is_left_of_a_cut_file_can_be_mended(clip, tmp_path):
     cut, mended = tmp_path / "cut.mp4", tmp_path / "mended.mp4"
     cut.write_bytes(whole[: int(len(whole) * 0.6)])
     assert "integrity" in broken(cut)
-    command = mend_command(measured(cut), max_bytes=QUICK.max_bytes, max_duration_s=3)
+    command = repair_command(measured(cut), max_bytes=QUICK.max_bytes, max_duration_s=3)
 
     _, *words = shlex.split(command.replace("INPUT", str(cut)).replace("OUTPUT.mp4", str(mended)))
     ffmpeg(*words)
@@ -298,14 +303,15 @@ def test_what_is_left_of_a_cut_file_can_be_mended(clip, tmp_path):
 def test_nothing_is_suggested_for_a_file_with_nothing_to_play(clip):
     media = measured(clip())
 
-    assert mend_command(replace(media, codec=""), max_bytes=1000, max_duration_s=60) == ""
+    assert repair_command(replace(media, codec=""), max_bytes=1000, max_duration_s=60) == ""
 
 
 # ── Frame rate, from times alone ─────────────────────────────────────────────────
 
 
 def rate_of(*times: int, per_second: int = 600) -> tuple[float, float]:
-    return frame_rate([{"pts": time, "duration": 20} for time in times], Fraction(1, per_second))
+    packets = [Packet(stream_index=0, pts=time, duration=20) for time in times]
+    return frame_rate(packets, Fraction(1, per_second))
 
 
 def test_rounding_to_the_timescale_does_not_count():
@@ -315,7 +321,28 @@ def test_rounding_to_the_timescale_does_not_count():
 
 
 def test_one_dropped_frame_does_not_count():
-    assert rate_of(*(n * 20 for n in range(100) if n != 50)) == (30.0, pytest.approx(1 / 98, abs=1e-4))
+    assert rate_of(*(n * 20 for n in range(100) if n != 50)) == (30.0, 0.0)
+
+
+def test_a_single_gap_of_a_tenth_of_a_second_does_not_count_however_short_the_clip():
+    assert rate_of(0, 20, 40, 100, 120) == (30.0, 0.0)
+    assert rate_of(0, 20, 40, 101, 121)[1] > 0.05
+
+
+def test_odd_gaps_count_by_their_number():
+    a_hundredth_early = [n * 20 for n in range(100)] + [n * 20 + 1 for n in range(0, 100, 10)]
+
+    assert rate_of(*a_hundredth_early)[1] == pytest.approx(10 / 109, abs=1e-4)
+
+
+def test_odd_gaps_count_by_their_time():
+    a_second_is_missing = [n * 20 + (600 if n >= 100 else 0) for n in range(200)]
+
+    assert rate_of(*a_second_is_missing) == (30.0, pytest.approx(620 / (199 * 20 + 600), abs=1e-4))
+
+
+def test_frames_at_the_same_time_have_no_rate():
+    assert rate_of(7, 7, 7) == (0.0, 0.0)
 
 
 def test_a_held_last_frame_does_not_count():

@@ -11,15 +11,18 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from corpus import box, u32
-from videos import boxes
-from videos.advice import mend_command
+from support.corpus import box, u32
+from videos.checking.advice import repair_command
+from videos.checking.ffprobe import Packet, Picture, SideData, Stream
+from videos.checking.geometry import displayed_size, turn
+from videos.checking.rules import BT709, SPEC, check, check_size, warnings
+from videos.checking.timing import frame_rate, seconds, span
 from videos.model import Audio, Media
-from videos.probe import displayed_size, duration_s, frame_rate, turn
-from videos.rules import BT709, SPEC, check, check_size, warnings
+from videos.mp4 import integrity
+from videos.mp4.boxes import CONTAINERS
 
 pytestmark = pytest.mark.filterwarnings("error")
-QUICK = settings(deadline=None, max_examples=100)
+QUICK = settings(max_examples=100)
 GOOD = Media(
     content="video/mp4",
     size_bytes=1_000_000,
@@ -68,7 +71,7 @@ medias = st.fixed_dictionaries({}, optional=CHANGES).map(lambda changes: replace
 
 
 def inside(media: Media) -> bool:
-    """Whether the table in the README accepts it, written a second time."""
+    """Whether the table in docs/media.md accepts it, written a second time."""
     said = {
         "primaries": media.color_primaries,
         "transfer": media.color_transfer,
@@ -125,7 +128,7 @@ def test_the_size_alone_is_judged_like_the_size_of_the_file(size):
 @QUICK
 @given(medias)
 def test_a_mend_command_is_one_command_of_a_shell_or_none(media):
-    command = mend_command(media, max_bytes=SPEC.max_bytes, max_duration_s=SPEC.max_duration_s)
+    command = repair_command(media, max_bytes=SPEC.max_bytes, max_duration_s=SPEC.max_duration_s)
 
     if not command:
         return
@@ -141,8 +144,8 @@ def test_a_mend_command_is_one_command_of_a_shell_or_none(media):
 # ── Times ────────────────────────────────────────────────────────────────────────
 
 
-def at(times: list[int]) -> list[dict[str, Any]]:
-    return [{"pts": time, "duration": 1} for time in times]
+def at(times: list[int]) -> list[Packet]:
+    return [Packet(stream_index=0, pts=time, duration=1) for time in times]
 
 
 @QUICK
@@ -194,9 +197,8 @@ def test_any_times_give_a_rate_and_a_share(times, numerator, denominator):
 @QUICK
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60), st.integers(-(2**40), 2**40))
 def test_the_duration_is_from_the_first_picture_to_the_end_of_the_last(times, shift):
-    stream = {"index": 0, "codec_type": "video", "time_base": "1/600"}
 
-    lasting = duration_s([stream], {0: at([time + shift for time in times])})
+    lasting = seconds([span(at([time + shift for time in times]), Fraction(1, 600))])
 
     assert lasting == pytest.approx((max(times) - min(times) + 1) / 600, abs=1e-6)
 
@@ -204,14 +206,19 @@ def test_the_duration_is_from_the_first_picture_to_the_end_of_the_last(times, sh
 @QUICK
 @given(st.lists(st.tuples(st.sampled_from(("video", "audio", "data")), st.integers(0, 10_000)), max_size=8))
 def test_the_duration_is_that_of_the_longest_picture_or_sound(tracks):
-    streams = [{"index": n, "codec_type": kind, "time_base": "1/100"} for n, (kind, _) in enumerate(tracks)]
+    streams = [Stream(index=n, codec_type=kind, time_base="1/100") for n, (kind, _) in enumerate(tracks)]
     packets = {n: at([0, length]) for n, (_, length) in enumerate(tracks)}
 
     longest = max((length + 1 for kind, length in tracks if kind != "data"), default=0)
-    assert duration_s(streams, packets) == pytest.approx(longest / 100)
+    spans = [span(packets[stream.index], Fraction(stream.time_base)) for stream in streams if stream.is_media]
+    assert seconds(spans) == pytest.approx(longest / 100)
 
 
 # ── The picture ──────────────────────────────────────────────────────────────────
+
+
+def stream_with(*side_data: SideData) -> Stream:
+    return Stream(index=0, codec_type="video", time_base="1/600", side_data_list=side_data)
 
 
 def matrix(a: int, b: int, c: int, d: int) -> str:
@@ -229,7 +236,7 @@ sixteen = st.integers(-(2**31), 2**31 - 1)
 @QUICK
 @given(st.integers(-180, 180), sixteen, sixteen, sixteen, sixteen)
 def test_any_matrix_is_a_turn_and_maybe_a_mirror(angle, a, b, c, d):
-    rotation, mirrored = turn({"side_data_list": [{"displaymatrix": matrix(a, b, c, d), "rotation": angle}]})
+    rotation, mirrored = turn(stream_with(SideData(displaymatrix=matrix(a, b, c, d), rotation=angle)))
 
     assert 0 <= rotation < 360
     assert (rotation + angle) % 360 == 0
@@ -237,24 +244,24 @@ def test_any_matrix_is_a_turn_and_maybe_a_mirror(angle, a, b, c, d):
 
 
 def test_without_a_matrix_nothing_is_turned():
-    assert turn({}) == turn({"side_data_list": [{"side_data_type": "Stereo 3D"}]}) == (0, False)
+    assert turn(stream_with()) == turn(stream_with(SideData(side_data_type="Stereo 3D"))) == (0, False)
 
 
 @QUICK
 @given(st.integers(0, 16_384), st.integers(0, 16_384), st.sampled_from((0, 180)), st.sampled_from((90, 270)))
 def test_a_quarter_turn_swaps_the_sides(width, height, upright, sideways):
-    frame = {"width": width, "height": height}
+    picture = Picture(width=width, height=height)
 
-    assert displayed_size(frame, upright) == (width, height)
-    assert displayed_size(frame, sideways) == (height, width)
+    assert displayed_size(picture, upright) == (width, height)
+    assert displayed_size(picture, sideways) == (height, width)
 
 
 @QUICK
 @given(st.integers(0, 2**31), st.integers(0, 2**31))
 def test_any_pixel_shape_gives_a_size(numerator, denominator):
-    frame = {"width": 720, "height": 1280, "sample_aspect_ratio": f"{numerator}:{denominator}"}
+    picture = Picture(width=720, height=1280, sample_aspect_ratio=f"{numerator}:{denominator}")
 
-    width, height = displayed_size(frame, 0)
+    width, height = displayed_size(picture, 0)
 
     assert height == 1280
     assert width == (round(720 * numerator / denominator) if numerator and denominator else 720)
@@ -268,7 +275,7 @@ def scratch(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("boxes") / "file"
 
 
-kinds = st.sampled_from((*boxes.CONTAINERS, *boxes.ENCRYPTED, b"mdat", b"moof", b"free", b"url ", b"alis"))
+kinds = st.sampled_from((*CONTAINERS, *integrity.ENCRYPTED, b"mdat", b"moof", b"free", b"url ", b"alis"))
 leaves = st.builds(box, kinds, st.binary(max_size=24), says=st.none() | st.integers(0, 2**32 - 1))
 trees = st.recursive(
     leaves, lambda inner: st.builds(lambda kind, parts: box(kind, *parts), kinds, st.lists(inner))
@@ -285,7 +292,7 @@ def test_any_boxes_give_sentences_that_say_each_thing_once(scratch, data):
     assume(data)  # of nothing at all nobody asks
     scratch.write_bytes(data)
 
-    found = boxes.faults(scratch)
+    found = integrity.faults(scratch)
 
     assert len(found) == len(set(found))
     assert all(sentence.isprintable() and sentence.endswith(".") for sentence in found)
@@ -298,7 +305,7 @@ def test_of_whole_boxes_only_a_missing_index_is_said(scratch, whole):
     scratch.write_bytes(b"".join(box(kind, body) for kind, body in whole))
 
     met = {kind for kind, _ in whole}
-    assert bool(boxes.faults(scratch)) is (b"mdat" in met and b"moov" not in met)
+    assert bool(integrity.faults(scratch)) is (b"mdat" in met and b"moov" not in met)
 
 
 @QUICK
@@ -306,7 +313,7 @@ def test_of_whole_boxes_only_a_missing_index_is_said(scratch, whole):
 def test_what_a_box_announces_is_missed_to_the_byte(scratch, there, missing):
     scratch.write_bytes(box(b"moov") + box(b"mdat", bytes(there), says=8 + there + missing))
 
-    [found] = boxes.faults(scratch)
+    [found] = integrity.faults(scratch)
     assert f" {missing:,} bytes " in found
 
 

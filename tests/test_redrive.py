@@ -1,4 +1,4 @@
-"""What failed for good is listed with its reason, and one command sends it back."""
+"""The redrive command lists the dead letters and re-queues them."""
 
 import os
 import subprocess
@@ -8,41 +8,44 @@ from pathlib import Path
 
 import pytest
 
-from test_steps import checked
-from videos import redrive, steps, wiring
+from support.pipeline import checked
+from videos import wiring
+from videos.cli import redrive
 from videos.model import State
+from videos.steps.endings import fail
+from videos.steps.recover_videos import redrive as redrive_step
+from videos.steps.transcode_video import transcode_video
 from videos.tools import MediaTools
-from videos.transcode import transcode
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 
 
 @pytest.fixture
 def failed(service, clip):
-    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
-    return transcode(checked(service, clip()).id, without_ffmpeg, last_try=True)
+    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"), max_failures=1)
+    return transcode_video(checked(service, clip()).id, without_ffmpeg)
 
 
-def test_what_failed_is_listed_with_its_reason(service, failed):
-    [line] = redrive.reasons(service)
+def test_a_failed_video_is_listed_with_its_failure(service, failed):
+    [line] = redrive.reasons(service.jobs, service.videos)
 
     assert line.startswith(
-        f"{failed.id}: failed: It could not be processed: no-such-ffmpeg cannot be started"
+        f"{failed.id}: failed: The video could not be processed: no-such-ffmpeg cannot be started"
     )
 
 
-def test_letters_that_nothing_can_be_done_about_are_listed_too(service, clip):
-    completed = transcode(checked(service, clip()).id, service)
+def test_dead_letters_without_a_failed_video_are_listed_too(service, clip):
+    completed = transcode_video(checked(service, clip()).id, service)
     for letter in (completed.id, "\x1b[31m" + "x" * 1000):
         service.jobs.bury(letter)
 
-    assert sorted(redrive.reasons(service)) == sorted([
+    assert sorted(redrive.reasons(service.jobs, service.videos)) == sorted([
         f"{completed.id}: completed",
-        f"'\\x1b[31m{'x' * 95}': deleted, or no job of ours",
+        f"'\\x1b[31m{'x' * 95}': deleted, or a malformed job message",
     ])  # fmt: skip
 
 
-def test_a_message_that_is_no_job_of_ours_hides_no_other_letter(moto_rig, fake_aws):
+def test_a_malformed_message_does_not_hide_other_dead_letters(moto_rig, fake_aws):
     jobs = moto_rig.jobs
     fake_aws.sqs.send_message(QueueUrl=jobs._dead_letter_url, MessageBody="[]")
     jobs.bury("video-1")
@@ -51,26 +54,26 @@ def test_a_message_that_is_no_job_of_ours_hides_no_other_letter(moto_rig, fake_a
     assert jobs.redrive() == 2
 
 
-def test_what_was_sent_back_meets_its_dead_letter_no_more(service, failed):
-    steps.redrive(service)
+def test_a_redriven_video_has_no_dead_letter_left(service, failed):
+    redrive_step(service)
 
-    assert not list(redrive.reasons(service))
-    assert transcode(failed.id, service).state is State.COMPLETED
+    assert not list(redrive.reasons(service.jobs, service.videos))
+    assert transcode_video(failed.id, service).state is State.COMPLETED
 
 
 def run(folder: Path, *options: str) -> str:
     env = os.environ | {"STORAGE_MODE": "local", "LOCAL_FOLDER": str(folder), "PYTHONPATH": str(FUNCTIONS)}
-    command = [sys.executable, "-m", "videos.redrive", *options]
+    command = [sys.executable, "-m", "videos.cli.redrive", *options]
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
 
 
-def test_the_command_works_on_a_folder(tmp_path, clip):
+def test_the_command_lists_and_redrives_in_a_local_folder(tmp_path, clip):
     service = wiring.make_service({"STORAGE_MODE": "local", "LOCAL_FOLDER": str(tmp_path)})
     video = checked(service, clip())
-    steps.fail(video, "The disk is full.", service)
+    fail(video, "The disk is full.", service)
 
     listed = run(tmp_path, "--list")
     assert listed == f"{video.id}: failed: The disk is full.\n"
-    assert run(tmp_path) == f"{listed}Sent back to work: 1\n"
+    assert run(tmp_path) == f"{listed}Re-queued: 1\n"
     assert service.videos.get(video.id).state is State.QUEUED
-    assert run(tmp_path) == "Sent back to work: 0\n"
+    assert run(tmp_path) == "Re-queued: 0\n"

@@ -1,12 +1,12 @@
-"""Each rule at and around each of its edges, and what a refusal tells people."""
+"""Every rule at and around its limits, and the messages of its violations."""
 
 import shlex
 
 import pytest
 
-from videos import rules
-from videos.model import Audio, Media
-from videos.rules import SPEC, check
+from videos.checking import rules
+from videos.checking.rules import SPEC, check
+from videos.model import Audio, Colors, Media
 
 GOOD = {
     "content": "video/mp4", "size_bytes": 1_000_000, "video_streams": 1,
@@ -16,8 +16,20 @@ GOOD = {
 }  # fmt: skip
 
 
-def broken(**facts) -> list[str]:
-    return [problem.rule for problem in check(Media(**GOOD | facts))]
+def coded(width_px: int, height_px: int, *, cropped=(720, 1280), **more) -> dict:
+    """A coded size, of which ``cropped`` is left by bitstream and container."""
+    size = {"coded_width_px": width_px, "coded_height_px": height_px}
+    return size | {"cropped_width_px": cropped[0], "cropped_height_px": cropped[1], **more}
+
+
+def sound(starts_at_s: float, duration_s: float = 1.0) -> dict:
+    """Sound beside a picture of ten seconds."""
+    audio = Audio(stream_index=1, codec="aac", starts_at_s=starts_at_s, duration_s=duration_s)
+    return {"audio": audio, "video_duration_s": 10.0}
+
+
+def broken_rules(**facts) -> list[str]:
+    return [violation.rule for violation in check(Media(**GOOD | facts))]
 
 
 @pytest.mark.parametrize(
@@ -40,12 +52,20 @@ def broken(**facts) -> list[str]:
         {"duration_s": 0.033},
         {"duration_s": 60.0},
         {"duration_s": 60.1},
-        {"content": "application/octet-stream"},  # an unknown brand is no reason
+        coded(720, 1280),
+        coded(736, 1280, cropped=(736, 1280), sample_aspect_ratio="45:46"),
+        coded(768, 1280) | {"codec": "hevc"},  # one block of 64 px
+        coded(1280, 720, cropped=(1280, 720)) | {"rotation": 90},
+        coded(1440, 1280, cropped=(1440, 1280), sample_aspect_ratio="1:2"),
+        sound(starts_at_s=-3.0, duration_s=9.0),
+        sound(starts_at_s=10.1),  # 0.1 s after the picture
+        {"other_colors": (Colors(primaries="bt709", transfer="smpte170m", matrix=""),)},
+        {"content": "application/octet-stream"},  # an unknown brand is accepted
     ],
     ids=str,
 )
 def test_accepted(facts):
-    assert broken(**facts) == []
+    assert broken_rules(**facts) == []
 
 
 @pytest.mark.parametrize(
@@ -72,22 +92,31 @@ def test_accepted(facts):
         ("color", {"color_primaries": "smpte170m"}),
         ("duration", {"duration_s": 60.11}),
         ("duration", {"duration_s": 0.0}),
+        ("duration", sound(starts_at_s=10.11)),
+        ("duration", sound(starts_at_s=-4.0, duration_s=3.5)),
+        ("resolution", coded(736, 1280)),
+        ("resolution", coded(720, 1296)),
+        ("resolution", coded(784, 1280) | {"codec": "hevc"}),
+        ("resolution", coded(8192, 8192)),
+        ("resolution", coded(1280, 736, cropped=(1280, 720)) | {"rotation": 90}),
+        ("resolution", coded(1456, 1280, cropped=(1456, 1280), sample_aspect_ratio="45:91")),
+        ("color", {"other_colors": (Colors(primaries="bt2020", transfer="arib-std-b67"),)}),
         ("integrity", {"faults": ("The file ends too early.",)}),
         ("content", {"video_streams": 2}),
     ],
     ids=str,
 )
-def test_refused_by_one_rule_alone(rule, facts):
-    assert broken(**facts) == [rule]
+def test_rejected_by_exactly_one_rule(rule, facts):
+    assert broken_rules(**facts) == [rule]
 
 
-def test_every_rule_is_reported_at_once():
+def test_all_violations_are_reported_at_once():
     everything = Media(
         content="video/mp4", size_bytes=7_000_000, video_streams=2, codec="vp9", width_px=640, height_px=480,
         frame_rate=15.0, odd_gap_share=1.0, duration_s=90.0, color_space="bt470bg", faults=("Cut off.",),
     )  # fmt: skip
 
-    assert [problem.rule for problem in check(everything)] == [
+    assert [violation.rule for violation in check(everything)] == [
         "content", "integrity", "resolution", "frame_rate", "codec", "color", "duration", "size",
     ]  # fmt: skip
 
@@ -98,9 +127,22 @@ def test_every_rule_is_reported_at_once():
         ({"width_px": 1920, "height_px": 1080}, "Invalid resolution: 1920x1080"),
         ({"frame_rate": 59.94}, "Invalid frame rate: 59.94 fps"),
         ({"frame_rate": 24.0}, "Invalid frame rate: 24 fps"),
-        ({"odd_gap_share": 0.4}, "Invalid frame rate: variable (40% of the frames come early or late)"),
+        ({"odd_gap_share": 0.4}, "Invalid frame rate: variable (40% of the frame gaps are irregular)"),
         ({"codec": "vp9"}, "Invalid codec: VP9"),
         ({"duration_s": 75.5}, "Invalid duration: 75.5 s"),
+        (
+            sound(starts_at_s=55.0) | {"duration_s": 56.0},
+            "Invalid duration: 56 s: the sound begins 45 s after the picture ends",
+        ),
+        (
+            sound(starts_at_s=-5.0) | {"duration_s": 15.0},
+            "Invalid duration: 15 s: the picture begins 4 s after the sound ends",
+        ),
+        (coded(8192, 8192), "Invalid resolution: 720x1280, cropped from 8192x8192"),
+        (
+            {"other_colors": (Colors(), Colors(matrix="smpte170m"))},
+            "Invalid colour: matrix smpte170m, in a part of the file",
+        ),
         ({"size_bytes": 7_000_000}, "Invalid file size: 7,000,000 bytes"),
         (
             {"color_transfer": "arib-std-b67", "color_primaries": "bt2020", "color_space": "bt2020nc"},
@@ -108,9 +150,9 @@ def test_every_rule_is_reported_at_once():
         ),
     ],
 )
-def test_a_refusal_begins_with_what_was_found(facts, message):
-    [problem] = check(Media(**GOOD | facts))
-    assert problem.message == message
+def test_a_violation_names_the_value_found(facts, message):
+    [violation] = check(Media(**GOOD | facts))
+    assert violation.message == message
 
 
 @pytest.mark.parametrize(
@@ -124,56 +166,56 @@ def test_a_refusal_begins_with_what_was_found(facts, message):
         ),
         (
             Media(content="audio/mp4", size_bytes=9, audio=Audio(stream_index=0, codec="aac")),
-            "Invalid file: sound without a picture",
+            "Invalid file: audio without video",
         ),
     ],
 )
-def test_a_file_without_a_video_says_what_it_is_instead(media, message):
+def test_a_file_without_video_is_reported_as_what_it_is(media, message):
     assert check(media)[0].message == message
 
 
-def test_resolution_is_told_as_people_ask_for_it():
-    [problem] = check(Media(**GOOD | {"width_px": 1920, "height_px": 1080}))
+def test_the_resolution_violation_states_the_required_size():
+    [violation] = check(Media(**GOOD | {"width_px": 1920, "height_px": 1080}))
 
-    assert "Video must be exactly 720x1280 as displayed." in problem.suggestions
+    assert "Video must be exactly 720x1280 as displayed." in violation.suggestions
 
 
 @pytest.mark.parametrize("rule", rules.RULES)
-def test_every_rule_tells_phones_what_to_do(rule):
+def test_every_rule_has_advice_for_iphone_android_and_ffmpeg(rule):
     bad = Media(
         content="video/mp4", size_bytes=7_000_000, video_streams=2, codec="vp9", width_px=640, height_px=480,
         frame_rate=15.0, duration_s=90.0, color_transfer="smpte2084", faults=("Cut off.",),
     )  # fmt: skip
 
-    told = " ".join(rules.RULES[rule](bad, SPEC).suggestions)
+    advice = " ".join(rules.RULES[rule](bad, SPEC).suggestions)
 
-    assert "iPhone" in told
-    assert "Android" in told
-    assert "ffmpeg -i INPUT" in told
+    assert "iPhone" in advice
+    assert "Android" in advice
+    assert "ffmpeg -i INPUT" in advice
 
 
 def test_hdr_gets_its_own_advice():
-    [problem] = check(Media(**GOOD | {"color_transfer": "arib-std-b67"}))
+    [violation] = check(Media(**GOOD | {"color_transfer": "arib-std-b67"}))
 
-    assert any("HDR Video off" in suggestion for suggestion in problem.suggestions)
-    assert any("out_transfer=bt709" in suggestion for suggestion in problem.suggestions)
+    assert any("HDR Video off" in suggestion for suggestion in violation.suggestions)
+    assert any("color_trc=bt709" in suggestion for suggestion in violation.suggestions)
 
 
-def test_the_mending_command_is_one_shell_command():
-    [problem] = check(Media(**GOOD | {"width_px": 1920, "height_px": 1080}))
+def test_the_repair_command_is_one_shell_command():
+    [violation] = check(Media(**GOOD | {"width_px": 1920, "height_px": 1080}))
 
-    words = shlex.split(problem.suggestions[-1].removeprefix("On a computer: "))
+    words = shlex.split(violation.suggestions[-1].removeprefix("On a computer: "))
     assert (words[0], words[-1]) == ("ffmpeg", "OUTPUT.mp4")
 
 
-def test_an_encrypted_file_gets_no_command_that_cannot_work():
-    [problem] = check(Media(**GOOD | {"faults": ("The file is encrypted (DRM).",)}))
+def test_an_encrypted_file_gets_no_repair_command():
+    [violation] = check(Media(**GOOD | {"faults": ("The file is encrypted (DRM).",)}))
 
-    assert not any("ffmpeg" in suggestion for suggestion in problem.suggestions)
+    assert not any("ffmpeg" in suggestion for suggestion in violation.suggestions)
 
 
-def test_what_was_taken_for_granted_is_a_warning():
+def test_an_assumption_about_the_file_is_a_warning():
     assert rules.warnings(Media(**GOOD)) == ()
     assert rules.warnings(Media(**GOOD | {"color_space": ""})) == (
-        "The file does not say its colour matrix; taken as BT.709.",
+        "The file has no tag for its colour matrix; BT.709 is assumed.",
     )

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-import emulator
-from client import App
+from dev import emulator
+from dev.client import App
 
 PROJECT = Path(__file__).parent.parent
 PORT = 3001

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-import supply_chain
+from dev import supply_chain
 
 PROJECT = Path(__file__).parent.parent
 LOCKS = [

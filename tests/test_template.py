@@ -1,55 +1,29 @@
-"""Template, handlers, local routes, sample events and documentation tell the same story."""
+"""Template, handlers, local routes, sample events and documentation agree."""
 
 import importlib
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from conftest import TABLE
 from local_aws import events, gateway
-from videos import api, wiring
+from support.template import FUNCTIONS, RESOURCES, TEMPLATE, module_of
+from support.video_table import TABLE
+from videos import wiring
+from videos.checking.rules import SPEC
 from videos.errors import TooManyRequests
 from videos.ports import Job
-from videos.rules import SPEC
-from videos.service import Service
+from videos.web import api
 
 PROJECT = Path(__file__).parent.parent
 
 
-class CloudFormation(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: ``!Ref X`` becomes ``{"Ref": X}``."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {tag: loader.construct_sequence(node, deep=True)}
-    return {tag: loader.construct_mapping(node, deep=True)}
-
-
-CloudFormation.add_multi_constructor("!", _short_form)
-TEMPLATE = yaml.load((PROJECT / "template.yaml").read_text(), CloudFormation)  # noqa: S506  a safe one
-RESOURCES = TEMPLATE["Resources"]
-FUNCTIONS = {
-    name: resource["Properties"]
-    for name, resource in RESOURCES.items()
-    if resource["Type"] == "AWS::Serverless::Function"
-}
 STATEMENTS = [
     (name, statement)
     for name, function in FUNCTIONS.items()
     for policy in function["Policies"]
     for statement in policy["Statement"]
 ]
-
-
-def module_of(function: str) -> str:
-    return re.sub("(?<!^)(?=[A-Z])", "_", function).lower()
 
 
 def api_events() -> set[tuple[str, str, str]]:
@@ -76,85 +50,92 @@ def test_every_handler_is_deployed():
     assert handlers == {module_of(function) for function in FUNCTIONS}
 
 
-def test_the_local_server_serves_the_very_routes_of_the_template():
+def test_the_local_server_serves_the_routes_of_the_template():
     deployed = {(method, path): module for method, path, module in api_events() if method != "OPTIONS"}
 
     assert deployed == gateway.ROUTES
 
 
-def test_the_local_gateway_throttles_in_the_words_of_the_template():
+def test_the_local_gateway_throttles_with_the_response_of_the_template():
     deployed = RESOURCES["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
     status, body, headers = api.answer(TooManyRequests())
 
     assert status == deployed["StatusCode"]
     assert body == json.loads(deployed["ResponseTemplates"]["application/json"])
-    assert f"'{headers['Retry-After']}'" == deployed["ResponseParameters"]["Headers"]["Retry-After"]
+    sent = deployed["ResponseParameters"]["Headers"]
+    assert sent["Retry-After"] == f"'{headers['Retry-After']}'"
+    assert sent["Access-Control-Expose-Headers"] == "'Retry-After'"
 
 
-def test_every_path_that_a_page_may_ask_first_answers_preflights():
-    asked = {path for method, path, _ in api_events() if method != "OPTIONS"}  # any, with a token
+def test_every_answer_of_the_gateway_itself_has_the_headers_that_ours_have():
+    for name, response in RESOURCES["Api"]["Properties"]["GatewayResponses"].items():
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Cache-Control"] == "'no-store'", name
+        assert headers["X-Content-Type-Options"] == "'nosniff'", name
+        assert "suggestions_for" in response["ResponseTemplates"]["application/json"], name
 
-    assert {path for method, path, _ in api_events() if method == "OPTIONS"} == asked
+
+def test_every_path_answers_cors_preflights():
+    paths = {path for method, path, _ in api_events() if method != "OPTIONS"}  # with a token, all need it
+
+    assert {path for method, path, _ in api_events() if method == "OPTIONS"} == paths
 
 
 @pytest.mark.parametrize("name", ["request_upload", "read_video", "check_health"])
-def test_the_local_gateway_makes_events_of_the_shape_of_the_samples(name, event):
+def test_the_local_gateway_builds_events_shaped_like_the_samples(name, event):
     sample = event(name)
 
-    made = events.api_event(
+    built = events.api_event(
         sample["httpMethod"], sample["resource"], sample["path"], sample["pathParameters"] or {}, b""
     )
 
-    assert made.keys() == sample.keys()
-    assert made["requestContext"].keys() <= sample["requestContext"].keys()
+    assert built.keys() == sample.keys()
+    assert built["requestContext"].keys() <= sample["requestContext"].keys()
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "built"),
     [
         ("check_upload", events.s3_event("uploads/a", size_bytes=1, etag="e")),
         ("transcode_video", events.sqs_event(Job(video_id="a", receipt="r", receives=1))),
     ],
 )
-def test_local_queues_make_records_of_the_shape_of_the_samples(name, made, event):
+def test_the_local_queues_build_records_shaped_like_the_samples(name, built, event):
     def shape(value):
         return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
 
-    assert shape(made["Records"][0]) == shape(event(name)["Records"][0])
+    assert shape(built["Records"][0]) == shape(event(name)["Records"][0])
 
 
-def test_the_schedule_is_of_the_shape_of_the_sample(event):
+def test_the_local_schedule_builds_an_event_shaped_like_the_sample(event):
     assert events.scheduled_event().keys() == event("recover_videos").keys()
 
 
-def test_the_tests_use_the_table_that_is_deployed():
+def test_the_tests_use_the_deployed_table():
     deployed = RESOURCES["VideoTable"]["Properties"]
 
     assert {name: deployed[name] for name in TABLE} == TABLE
 
 
-def test_the_defaults_of_the_template_are_those_of_the_code():
+def test_the_defaults_of_the_template_match_the_code():
     defaults = {name: parameter.get("Default") for name, parameter in TEMPLATE["Parameters"].items()}
 
     assert defaults["MaxBytes"] == SPEC.max_bytes
     assert defaults["MaxDurationS"] == SPEC.max_duration_s
-    assert RESOURCES["JobQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == (
-        Service.__dataclass_fields__["most_attempts"].default
-    )
 
 
 def test_every_setting_of_the_template_is_read_and_documented():
     documented = f"{wiring.make_service.__doc__} {wiring.http_settings.__doc__}"
     # libmagic's, Powertools', boto3's
-    of_others = {"MAGIC", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "AWS_ENDPOINT_URL"}
+    settings_of_libraries = {"MAGIC", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "AWS_ENDPOINT_URL"}
 
-    settings = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) - of_others
+    settings = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) - settings_of_libraries
 
     assert {setting for setting in settings if setting not in documented} == set()
 
 
 @pytest.mark.parametrize(("function", "statement"), STATEMENTS)
-def test_no_function_may_do_everything_or_to_everything(function, statement):
+def test_no_policy_has_wildcard_actions_or_resources(function, statement):
     actions, resources = statement["Action"], statement["Resource"]
 
     assert statement["Effect"] == "Allow"
@@ -162,7 +143,7 @@ def test_no_function_may_do_everything_or_to_everything(function, statement):
     assert resources != "*"
 
 
-def test_nothing_but_the_functions_reaches_into_the_bucket():
+def test_the_bucket_is_private_and_requires_tls():
     bucket = RESOURCES["MediaBucket"]["Properties"]
     [statement] = RESOURCES["MediaBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
 
@@ -174,12 +155,5 @@ def test_nothing_but_the_functions_reaches_into_the_bucket():
 
 
 @pytest.mark.parametrize("parameter", TEMPLATE["Parameters"])
-def test_every_parameter_says_what_it_is_for(parameter):
+def test_every_parameter_has_a_description(parameter):
     assert TEMPLATE["Parameters"][parameter]["Description"].endswith(".")
-
-
-def test_the_readme_names_every_make_target():
-    targets = set(re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    readme = (PROJECT / "README.md").read_text()
-
-    assert {target for target in targets if f"make {target}" not in readme} == {"help"}

@@ -1,29 +1,27 @@
-"""From an accepted upload to files that play: on real clips, on every set of adapters."""
+"""Transcoding an accepted upload: real clips, on every set of adapters."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clips import BT709, crop_by_box, ffmpeg, probe_lines, rewrap
-from test_steps import checked, stored_keys, uploaded
-from videos import steps
-from videos.errors import ToolFailed, UnknownVideo
+from dev.clips import BT709, crop_by_box, ffmpeg, probe_lines, rewrap
+from support.media_tools import fake_tool
+from support.pipeline import checked, fetched, stored_keys, uploaded
+from videos.errors import ToolExhausted, ToolFailed, UnknownVideo
 from videos.model import State
+from videos.steps.attempts import begin, interrupted
+from videos.steps.endings import sweep
+from videos.steps.read_video import delete_video
+from videos.steps.recover_videos import redrive
+from videos.steps.transcode_video import transcode_video
 from videos.tools import MediaTools
-from videos.transcode import transcode
 
 pytestmark = pytest.mark.thorough
 
 
-def fetched(service, video, name: str, folder: Path) -> Path:
-    path = folder / f"{name}.file"
-    service.storage.fetch(video.output(name).key, path)
-    return path
-
-
-def picture(path: Path) -> str:
-    """codec, profile-free: "h264 720x1280 yuv420p bt709"."""
+def video_format(path: Path) -> str:
+    """Codec, size, pixel format and colour space: "h264 720x1280 yuv420p bt709"."""
     [line] = probe_lines(
         path, "-select_streams", "v:0", "-show_entries", "stream=codec_name,width,height,pix_fmt,color_space"
     )
@@ -37,60 +35,48 @@ def decoded(path: Path) -> list[str]:
     return [line.rpartition(",")[2] for line in lines if not line.startswith("#")]
 
 
-def test_a_video_ends_up_with_a_ladder_and_a_poster(service, clip, tmp_path):
-    video = transcode(checked(service, clip()).id, service)
+def test_a_completed_video_has_every_rendition_poster_and_sprite(service, clip, tmp_path):
+    video = transcode_video(checked(service, clip()).id, service)
 
     assert (video.state, video.progress, video.playable) == (State.COMPLETED, 100, True)
     assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
-    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
-    assert picture(fetched(service, video, "540p", tmp_path)) == "h264 540x960 yuv420p bt709"
-    assert picture(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
-    assert picture(fetched(service, video, "poster", tmp_path)).startswith("mjpeg 720x1280")
+    assert video_format(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert video_format(fetched(service, video, "540p", tmp_path)) == "h264 540x960 yuv420p bt709"
+    assert video_format(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
+    assert video_format(fetched(service, video, "poster", tmp_path)).startswith("mjpeg 720x1280")
 
 
-def test_the_picture_of_a_plain_h264_is_copied_frame_by_frame(service, clip, tmp_path):
-    video = transcode(checked(service, clip()).id, service)
+def test_plain_h264_is_stream_copied_frame_by_frame(service, clip, tmp_path):
+    video = transcode_video(checked(service, clip()).id, service)
 
     assert decoded(fetched(service, video, "720p", tmp_path)) == decoded(clip())
 
 
-def test_it_is_playable_before_the_ladder_is_begun(service, clip):
+def test_a_video_is_playable_as_soon_as_it_is_checked(service, clip):
     video = checked(service, clip())
-    only_copies = replace(service.tools, ffmpeg=str(fake_tool(service.workspace, service.tools.ffmpeg)))
 
-    with pytest.raises(ToolFailed):
-        transcode(video.id, replace(service, tools=only_copies))
-
-    video = service.videos.get(video.id)
-    assert (video.state, video.playable) == (State.PROCESSING, True)
+    assert (video.state, video.playable, video.progress) == (State.QUEUED, True, 5)
     assert {output.name for output in video.outputs} == {"720p", "poster"}
+    assert video.blurhash
 
 
-def fake_tool(folder: Path, ffmpeg: str, *, asked_for: str = "libx264", does: str = "kill -9 $$") -> Path:
-    """An ffmpeg that is killed as soon as it is asked to encode, or does something else then."""
-    path = folder / "fake-ffmpeg"
-    path.write_text(f'#!/bin/sh\ncase "$*" in *"{asked_for}"*) {does};; esac\nexec {ffmpeg} "$@"\n')
-    path.chmod(0o755)
-    return path
-
-
-def test_hevc_plays_at_once_as_hvc1_and_everywhere_in_the_end(service, clip, tmp_path):
-    video = transcode(checked(service, clip(codec="libx265")).id, service)
+def test_hevc_is_copied_as_hvc1_first_and_then_encoded_as_h264(service, clip, tmp_path):
+    video = transcode_video(checked(service, clip(codec="libx265")).id, service)
 
     copy = fetched(service, video, "720p-hevc", tmp_path)
     [tag] = probe_lines(copy, "-select_streams", "v:0", "-show_entries", "stream=codec_tag_string")
     assert "hvc1" in tag
-    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert video_format(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
 
 
-def test_a_turned_picture_plays_at_once_and_stands_upright_in_the_end(service, clip, tmp_path):
+def test_a_rotated_video_is_copied_first_and_then_encoded_upright(service, clip, tmp_path):
     turned = rewrap(clip(size="1280x720"), tmp_path / "turned.mp4", before=("-display_rotation", "90"))
 
-    video = transcode(checked(service, turned).id, service)
+    video = transcode_video(checked(service, turned).id, service)
 
     assert video.output("720p-turned")
-    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
-    assert picture(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
+    assert video_format(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert video_format(fetched(service, video, "360p", tmp_path)) == "h264 360x640 yuv420p bt709"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +87,11 @@ def test_a_turned_picture_plays_at_once_and_stands_upright_in_the_end(service, c
         ("full range", {"pixels": "yuvj420p", "colour": BT709.replace("tv", "pc")}),
     ],
 )
-def test_what_phones_cannot_play_is_encoded_not_copied(service, clip, tmp_path, kind, wanted):
-    video = transcode(checked(service, clip(**wanted)).id, service)
+def test_formats_that_phones_cannot_play_are_encoded_not_copied(service, clip, tmp_path, kind, wanted):
+    video = transcode_video(checked(service, clip(**wanted)).id, service)
 
     assert video.state is State.COMPLETED, kind
-    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert video_format(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
     [line] = probe_lines(
         fetched(service, video, "720p", tmp_path),
         "-select_streams",
@@ -116,19 +102,20 @@ def test_what_phones_cannot_play_is_encoded_not_copied(service, clip, tmp_path, 
     assert "tv" in line
 
 
-def test_a_picture_whose_copy_fails_is_encoded(service, clip):
-    no_copies = fake_tool(service.workspace, service.tools.ffmpeg, asked_for="-c:v copy", does="exit 1")
+def test_a_video_whose_stream_copy_fails_is_encoded(service, clip):
+    no_copies = fake_tool(service.workspace, service.tools.ffmpeg, asked_for="-c copy", does="exit 1")
+    without_copies = replace(service, tools=replace(service.tools, ffmpeg=str(no_copies)))
 
-    video = transcode(
-        checked(service, clip()).id, replace(service, tools=replace(service.tools, ffmpeg=str(no_copies)))
-    )
+    video = checked(without_copies, clip())
+    assert (video.state, video.playable, video.outputs) == (State.QUEUED, False, ())
 
+    video = transcode_video(video.id, without_copies)
     assert (video.state, video.playable) == (State.COMPLETED, True)
     assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
 
 
-def test_a_silent_video_stays_silent(service, clip, tmp_path):
-    video = transcode(checked(service, clip(sound=False)).id, service)
+def test_a_video_without_audio_stays_silent(service, clip, tmp_path):
+    video = transcode_video(checked(service, clip(sound=False)).id, service)
 
     assert video.state is State.COMPLETED
     assert not probe_lines(
@@ -136,8 +123,8 @@ def test_a_silent_video_stays_silent(service, clip, tmp_path):
     )
 
 
-def test_sound_that_browsers_do_not_play_becomes_aac(service, clip, tmp_path):
-    video = transcode(checked(service, clip(suffix=".mov", options=("-c:a", "pcm_s16le"))).id, service)
+def test_audio_that_browsers_cannot_play_becomes_aac(service, clip, tmp_path):
+    video = transcode_video(checked(service, clip(suffix=".mov", options=("-c:a", "pcm_s16le"))).id, service)
 
     [line] = probe_lines(
         fetched(service, video, "720p", tmp_path),
@@ -149,7 +136,7 @@ def test_sound_that_browsers_do_not_play_becomes_aac(service, clip, tmp_path):
     assert "aac" in line
 
 
-def test_no_place_device_or_date_leaves(service, clip, tmp_path):
+def test_outputs_contain_no_location_device_or_date(service, clip, tmp_path):
     secrets = ("+52.5200+013.4050/", "SecretPhone 9", "2001-02-03")
     marked = rewrap(
         clip(),
@@ -163,206 +150,201 @@ def test_no_place_device_or_date_leaves(service, clip, tmp_path):
     )  # fmt: skip
     assert all(secret.encode() in marked.read_bytes() for secret in secrets)
 
-    video = transcode(checked(service, marked).id, service)
+    video = transcode_video(checked(service, marked).id, service)
 
     for output in video.outputs:
         leaked = fetched(service, video, output.name, tmp_path).read_bytes()
         assert not any(secret.encode() in leaked for secret in secrets), output.name
 
 
-# ── Delivered at least once, in any order ────────────────────────────────────────
+# ── Delivered at least once, in any order ──────────────────────────────────────
 
 
-def test_a_completed_video_is_not_touched_again(service, clip):
-    video = transcode(checked(service, clip()).id, service)
+def test_a_completed_video_is_not_transcoded_again(service, clip):
+    video = transcode_video(checked(service, clip()).id, service)
 
-    assert transcode(video.id, service) == video
+    assert transcode_video(video.id, service) == video
 
 
-def test_a_second_attempt_takes_over_and_keeps_what_was_published(service, clip):
+def test_an_attempt_keeps_published_outputs(service, clip):
     video = checked(service, clip())
     only_copies = replace(service.tools, ffmpeg=str(fake_tool(service.workspace, service.tools.ffmpeg)))
     with pytest.raises(ToolFailed):
-        transcode(video.id, replace(service, tools=only_copies))
-    first = service.videos.get(video.id)
+        transcode_video(video.id, replace(service, tools=only_copies))
 
-    video = transcode(video.id, service)
+    done = transcode_video(video.id, service)
 
-    assert (video.state, video.attempts) == (State.COMPLETED, 2)
-    assert video.output("720p") == first.output("720p")
-    assert stored_keys(service, video) == {video.source_key} | {output.key for output in video.outputs}
+    assert (done.state, done.attempts) == (State.COMPLETED, 1)
+    assert done.output("720p") == video.output("720p")
+    assert stored_keys(service, done) == {done.source.key} | {output.key for output in done.outputs}
 
 
-def test_an_attempt_that_was_overtaken_stops_and_leaves_nothing(service, clip, monkeypatch):
+def test_an_attempt_that_loses_its_race_leaves_no_files(service, clip, monkeypatch):
     video = checked(service, clip())
     save = service.storage.save
 
     def overtaken(file, key, *, content_type):
         monkeypatch.undo()
-        transcode(video.id, service)  # another delivery of the same job does it all meanwhile
+        transcode_video(video.id, service)  # another delivery of the same job completes it meanwhile
         return save(file, key, content_type=content_type)
 
     monkeypatch.setattr(service.storage, "save", overtaken)
 
-    video = transcode(video.id, service)
+    video = transcode_video(video.id, service)
 
     assert video.state is State.COMPLETED
-    assert stored_keys(service, video) == {video.source_key} | {output.key for output in video.outputs}
+    assert stored_keys(service, video) == {video.source.key} | {output.key for output in video.outputs}
 
 
-def test_a_video_deleted_meanwhile_leaves_nothing(service, clip, monkeypatch):
+def test_a_video_deleted_during_an_attempt_leaves_no_files(service, clip, monkeypatch):
     video = checked(service, clip())
     save = service.storage.save
 
     def deleted(file, key, *, content_type):
         monkeypatch.undo()
-        steps.delete_video(video.id, service)
+        delete_video(video.id, service)
         return save(file, key, content_type=content_type)
 
     monkeypatch.setattr(service.storage, "save", deleted)
 
     with pytest.raises(UnknownVideo):
-        transcode(video.id, service)
+        transcode_video(video.id, service)
     assert not stored_keys(service, video)
 
 
-def test_a_job_that_overtakes_the_check_does_both(service, clip):
+def test_a_job_for_an_upload_that_nobody_checked_checks_it(service, clip):
     video = uploaded(service, clip())
 
-    assert transcode(video.id, service).state is State.COMPLETED
+    assert transcode_video(video.id, service).state is State.QUEUED
+    assert service.jobs.receive().video_id == video.id  # for the rest
 
 
-def test_a_job_that_comes_just_before_the_check_has_written_its_end_is_not_lost(service, clip, monkeypatch):
-    before = uploaded(service, clip())
-    steps.check_upload(before.id, service)
-    get, answers = service.videos.get, iter([before])
-    monkeypatch.setattr(service.videos, "get", lambda video_id: next(answers, None) or get(video_id))
+def test_a_job_that_overtakes_the_check_comes_again(service, clip):
+    begun = begin(uploaded(service, clip()), State.AWAITING_UPLOAD, service)
 
-    assert transcode(before.id, service).state is State.COMPLETED
+    assert transcode_video(begun.id, service, first_try=True) == begun
+    assert service.jobs.stats().waiting == 1
 
 
-def test_an_upload_replaced_by_a_bad_one_after_its_check_is_rejected(service, clip):
+def test_a_video_whose_file_was_exchanged_in_storage_is_not_transcoded(service, clip):
     video = checked(service, clip())
-    service.storage.save(clip(size="640x480"), video.source_key, content_type="video/mp4")
+    service.storage.save(clip(size="640x480"), video.source.key, content_type="video/mp4")
 
-    video = transcode(video.id, service)
+    failed = transcode_video(video.id, service)
 
-    assert video.state is State.REJECTED
-    assert not stored_keys(service, video)
+    assert (failed.state, failed.failure) == (State.FAILED, "The uploaded file was deleted.")
 
 
-def test_the_last_try_that_fails_says_so_and_keeps_the_upload(service, clip):
+def test_a_video_that_fails_five_times_is_marked_failed_and_keeps_its_file(service, clip):
     video = checked(service, clip())
-    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
 
-    failed = transcode(video.id, without_ffmpeg, last_try=True)
+    failed = tried_five_times(service, video)
 
     assert failed.state is State.FAILED
     assert "no-such-ffmpeg cannot be started" in failed.failure
-    assert stored_keys(service, failed) == {video.source_key}
+    assert stored_keys(service, failed) == {video.source.key, *(output.key for output in video.outputs)}
+
+
+def tried_five_times(service, video):
+    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
+    for _ in range(4):
+        with pytest.raises(ToolFailed):
+            transcode_video(video.id, without_ffmpeg)
+    return transcode_video(video.id, without_ffmpeg)
 
 
 def failed(service, clip):
-    without_ffmpeg = replace(service, tools=MediaTools(ffmpeg="no-such-ffmpeg"))
-    return transcode(checked(service, clip()).id, without_ffmpeg, last_try=True)
+    return tried_five_times(service, checked(service, clip()))
 
 
-def test_a_spare_job_brings_no_failed_video_back(service, clip):
+def test_a_spare_job_does_not_revive_a_failed_video(service, clip):
     video = failed(service, clip)
 
-    assert transcode(video.id, service) == video
+    assert transcode_video(video.id, service) == video
 
 
-def test_a_failed_video_that_an_operator_sends_back_completes(service, clip):
+def test_a_redriven_video_completes(service, clip):
     video = failed(service, clip)
     assert service.jobs.dead() == [video.id]
 
-    assert steps.redrive(service) == 1
+    assert redrive(service) == 1
 
     assert service.jobs.dead() == []
     back = service.videos.get(video.id)
     assert (back.state, back.attempts, back.failure) == (State.QUEUED, 0, "")
-    assert transcode(video.id, service).state is State.COMPLETED
+    assert transcode_video(video.id, service).state is State.COMPLETED
 
 
-def test_a_new_job_leaves_an_attempt_alone_that_has_just_written(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
+def test_a_new_job_leaves_a_live_attempt_alone(service, clip, clock):
+    working = with_attempt(service, checked(service, clip()), clock)
 
-    assert transcode(working.id, service, first_try=True) == working
-    assert service.jobs.stats().waiting == 2  # its own, and one that looks again
-
-
-def test_a_new_job_takes_over_from_an_attempt_that_has_gone_silent(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
-
-    clock.advance(seconds=61)
-
-    assert transcode(working.id, service, first_try=True).state is State.COMPLETED
+    assert transcode_video(working.id, service, first_try=True) == working
+    assert service.jobs.stats().waiting == 2  # its own, and one that checks again
 
 
-def test_a_clock_that_is_far_off_holds_no_video(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
+def test_a_new_job_takes_over_from_a_stalled_attempt(service, clip, clock):
+    working = with_attempt(service, checked(service, clip()), clock)
+
+    clock.advance(seconds=91)
+
+    assert transcode_video(working.id, service, first_try=True).state is State.COMPLETED
+
+
+def test_clock_skew_does_not_block_a_video(service, clip, clock):
+    working = with_attempt(service, checked(service, clip()), clock)
 
     clock.advance(hours=-1)
 
-    assert transcode(working.id, service, first_try=True).state is State.COMPLETED
+    assert transcode_video(working.id, service, first_try=True).state is State.COMPLETED
 
 
-def test_a_job_that_comes_again_takes_over_at_once(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
+def test_a_redelivered_job_takes_over_immediately(service, clip, clock):
+    working = with_attempt(service, checked(service, clip()), clock)
 
-    assert transcode(working.id, service).state is State.COMPLETED
+    assert transcode_video(working.id, service).state is State.COMPLETED
 
 
-def begun(service, video, clock):
-    recover_at = clock() + service.look_again
+def with_attempt(service, video, clock):
+    recover_at = clock() + service.silence_limit
     return service.videos.update(video.to(State.PROCESSING, at=clock(), recover_at=recover_at, attempt="a1"))
 
 
-def test_an_attempt_whose_worker_is_told_to_stop_is_not_counted(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
-    service.videos.update(replace(working, attempts=5))
+def test_an_attempt_interrupted_by_a_shutdown_is_not_counted(service, clip, clock):
+    working = with_attempt(service, checked(service, clip()), clock)
 
-    steps.set_aside(working.id, service)
+    interrupted(working.id, service, alone=False)
 
-    assert service.videos.get(working.id).attempts == 4
-    assert transcode(working.id, service).state is State.COMPLETED
+    done = transcode_video(working.id, service, first_try=True)
+    assert (done.state, done.attempts, done.lost) == (State.COMPLETED, 0, 0)
 
 
-def test_an_ffmpeg_that_hangs_is_ended_and_the_next_delivery_completes(service, clip, monkeypatch):
+def test_a_hanging_ffmpeg_is_killed_and_the_next_delivery_completes(service, clip, monkeypatch):
     video = checked(service, clip())
     hanging = service.workspace / "ffmpeg-that-hangs"
     hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
     hanging.chmod(0o755)
-    monkeypatch.setattr("videos.transcode.PLAYABLE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("videos.making.outputs.LADDER_TIMEOUT_S", 0.3)
 
-    with pytest.raises(ToolFailed, match=r"did not finish in 0\.3 s"):
-        transcode(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(hanging))))
+    with pytest.raises(ToolExhausted, match=r"did not finish in 0\.3 s"):
+        transcode_video(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(hanging))))
     monkeypatch.undo()
 
-    assert transcode(video.id, service).state is State.COMPLETED
+    assert transcode_video(video.id, service).state is State.COMPLETED
 
 
-def test_a_disk_that_is_full_refuses_no_video(service, clip):
+def test_a_full_disk_does_not_reject_the_video(service, clip):
     video = checked(service, clip())
     full = service.workspace / "ffmpeg-without-space"
     full.write_text("#!/bin/sh\nexit 228\n")
     full.chmod(0o755)
 
     with pytest.raises(ToolFailed, match="the disk is full"):
-        transcode(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(full))))
+        transcode_video(video.id, replace(service, tools=replace(service.tools, ffmpeg=str(full))))
 
-    assert transcode(video.id, service).state is State.COMPLETED
-
-
-def test_a_video_that_was_begun_often_enough_is_not_begun_again(service, clip, clock):
-    working = begun(service, checked(service, clip()), clock)
-    tired = service.videos.update(replace(working, attempts=5))
-
-    assert transcode(tired.id, service) == tired
+    assert transcode_video(video.id, service).state is State.COMPLETED
 
 
-def test_a_write_whose_answer_was_lost_and_that_was_sent_again_is_still_ours(service, clip, monkeypatch):
+def test_a_write_retried_after_a_lost_response_still_succeeds(service, clip, monkeypatch):
     video = checked(service, clip())
     update = service.videos.update
 
@@ -372,7 +354,7 @@ def test_a_write_whose_answer_was_lost_and_that_was_sent_again_is_still_ours(ser
 
     monkeypatch.setattr(service.videos, "update", sent_twice)
 
-    assert transcode(video.id, service).state is State.COMPLETED
+    assert transcode_video(video.id, service).state is State.COMPLETED
 
 
 def test_progress_never_goes_down(service, clip, monkeypatch):
@@ -382,55 +364,138 @@ def test_progress_never_goes_down(service, clip, monkeypatch):
         service.videos, "update", lambda video, counts: seen.append(video.progress) or update(video, counts)
     )
 
-    transcode(checked(service, clip(seconds=5)).id, service)
+    transcode_video(checked(service, clip(seconds=5)).id, service)
 
     assert seen == sorted(seen)
     assert seen[-1] == 100
 
 
-# ── Files that turn out to be broken ─────────────────────────────────────────────
+# ── Files that turn out to be broken ───────────────────────────────────────────
 
 
-def damaged(clip: Path, path: Path, track: str) -> Path:
-    """``clip`` with the second half of one track's packets overwritten; its headers stay right."""
+def damaged(clip: Path, path: Path, track: str, *, share: float = 0.5, kept_bytes: int = 5) -> Path:
+    """``clip`` with the last packets of one track overwritten, that share of them; its headers stay right."""
     lines = probe_lines(clip, "-select_streams", track, "-show_entries", "packet=pos,size")
     packets = [tuple(int(field.partition("=")[2]) for field in line.split("|")[:2]) for line in lines]
     data = bytearray(clip.read_bytes())
-    for size, pos in packets[len(packets) // 2 :]:
-        data[pos + 5 : pos + size] = b"\x55" * (size - 5)
+    for size, pos in packets[int(len(packets) * (1 - share)) :]:
+        data[pos + kept_bytes : pos + size] = (b"\x55" if kept_bytes else b"\xff") * (size - kept_bytes)
     path.write_bytes(data)
     return path
 
 
-def test_a_video_with_broken_frames_is_rejected_and_nothing_of_it_kept(service, clip, tmp_path):
+def test_a_video_with_broken_frames_is_rejected_and_its_files_deleted(service, clip, tmp_path):
     video = checked(service, damaged(clip(seconds=3), tmp_path / "damaged.mp4", "v"))
 
-    video = transcode(video.id, service)
+    video = transcode_video(video.id, service)
 
     assert (video.state, video.playable, video.outputs) == (State.REJECTED, False, ())
-    assert [problem.found for problem in video.problems] == ["Its frames cannot be decoded."]
+    assert [violation.found for violation in video.problems] == ["The video frames cannot be decoded."]
     assert not stored_keys(service, video)
 
 
-def test_broken_sound_alone_does_not_refuse_a_good_picture(service, clip, tmp_path):
+def test_audio_that_is_broken_in_part_is_kept_in_every_rendition(service, clip, tmp_path):
     sound = damaged(clip(seconds=2, options=("-c:a", "ac3")), tmp_path / "damaged.mp4", "a")
 
-    video = transcode(checked(service, sound).id, service)
+    video = transcode_video(checked(service, sound).id, service)
+
+    assert (video.state, video.warnings) == (State.COMPLETED, ())
+    for name in ("720p", "540p", "360p"):
+        [line] = probe_lines(
+            fetched(service, video, name, tmp_path),
+            "-select_streams",
+            "a",
+            "-show_entries",
+            "stream=duration",
+        )
+        assert float(line.partition("=")[2]) == pytest.approx(2, abs=0.1), name
+
+
+def test_audio_that_is_all_broken_does_not_reject_a_video(service, clip, tmp_path):
+    sound = damaged(clip(seconds=2), tmp_path / "damaged.mp4", "a", share=1.0, kept_bytes=0)
+
+    video = transcode_video(checked(service, sound).id, service)
 
     assert video.state is State.COMPLETED
-    assert video.warnings == ("Its sound cannot be read; the video is silent.",)
+    assert video.warnings == ("The audio cannot be decoded; the video is silent.",)
     assert not probe_lines(
         fetched(service, video, "540p", tmp_path), "-select_streams", "a", "-show_entries", "stream=index"
     )
 
 
-def test_a_trimmed_clip_passes_and_what_was_cut_off_stays_away(service, clip, tmp_path):
+DAMAGE = "[h264 @ 0x1] [error] error while decoding MB 4 7, bytestream -5"
+HOUSEKEEPING = (
+    "[h264 @ 0x1] [error] mmco: unref short failure",
+    "[h264 @ 0x1] [error] co located POCs unavailable",
+    "[hevc @ 0x1] [error] Could not find ref with POC 12",
+    "[mov,mp4 @ 0x1] [error] non monotonically increasing dts",
+    "[aost#0:1/aac @ 0x1] [warning] Queue input is backward in time",
+)
+
+
+def with_ffmpeg(service, does: str, asked_for: str = "libx264"):
+    """``service`` with an ffmpeg that does this first when it is asked for something."""
+    tool = fake_tool(service.workspace, service.tools.ffmpeg, asked_for=asked_for, does=does)
+    return replace(service, tools=replace(service.tools, ffmpeg=str(tool)))
+
+
+def test_one_damaged_frame_is_a_rejection_although_ffmpeg_exits_0(local_service, clip):
+    complaining = with_ffmpeg(local_service, f"echo '{DAMAGE}' >&2")
+
+    video = transcode_video(checked(local_service, clip()).id, complaining)
+
+    assert (video.state, [problem.rule for problem in video.problems]) == (State.REJECTED, ["integrity"])
+    assert DAMAGE in video.failure
+
+
+def test_what_ffmpeg_repairs_is_no_damage(local_service, clip):
+    lines = "\\n".join(HOUSEKEEPING)
+    complaining = with_ffmpeg(local_service, f"printf '{lines}\\n' >&2")
+
+    assert transcode_video(checked(local_service, clip()).id, complaining).state is State.COMPLETED
+
+
+def test_an_encode_that_loses_frames_is_not_published(local_service, clip):
+    losing = with_ffmpeg(local_service, f'exec {local_service.tools.ffmpeg} -t 0.5 "$@"')
+
+    video = transcode_video(checked(local_service, clip(sound=False)).id, losing)
+
+    assert (video.state, video.outputs) == (State.REJECTED, ())
+    assert "15 of 30 frames" in video.failure
+
+
+def test_a_copy_that_loses_frames_is_not_published_and_the_video_is_encoded(local_service, clip, tmp_path):
+    losing = with_ffmpeg(
+        local_service, f'exec {local_service.tools.ffmpeg} -t 0.5 "$@"', asked_for="-c:v copy"
+    )
+
+    video = transcode_video(checked(local_service, clip(sound=False)).id, losing)
+
+    assert video.state is State.COMPLETED
+    assert len(decoded(fetched(local_service, video, "720p", tmp_path))) == 30
+
+
+def test_a_copy_that_loses_sound_is_not_published(local_service, clip, tmp_path):
+    silent = 'case "$*" in *libx264*) ;; *) exec ' + local_service.tools.ffmpeg + ' -an "$@";; esac'
+    losing = with_ffmpeg(local_service, silent, asked_for="-c:v copy")
+
+    video = transcode_video(checked(local_service, clip()).id, losing)
+
+    tracks = {
+        name: len(probe_lines(fetched(local_service, video, name, tmp_path), "-show_entries", "stream=index"))
+        for name in ("720p", "540p", "360p")
+    }
+    assert video.state is State.COMPLETED
+    assert len(set(tracks.values())) == 1, tracks  # sound in all, or in none
+
+
+def test_a_trimmed_clip_completes_without_the_frames_that_were_cut(service, clip, tmp_path):
     long = clip(seconds=3, options=("-g", "300"))
     trimmed = tmp_path / "trimmed.mp4"
     ffmpeg("-ss", "1", "-i", str(long), "-c", "copy", str(trimmed))
     shown = len(decoded(trimmed))
 
-    video = transcode(checked(service, trimmed).id, service)
+    video = transcode_video(checked(service, trimmed).id, service)
 
     packets = probe_lines(
         fetched(service, video, "720p", tmp_path), "-select_streams", "v", "-show_entries", "packet=flags"
@@ -439,21 +504,22 @@ def test_a_trimmed_clip_passes_and_what_was_cut_off_stays_away(service, clip, tm
     assert len(packets) == shown < 3 * 30
 
 
-def test_what_the_container_crops_is_cropped_for_good(service, clip, tmp_path):
-    shown = crop_by_box(clip(size="752x1312"), tmp_path / "shown.mp4", width=720, height=1280)
+def test_container_cropping_is_applied_to_every_output(service, clip, tmp_path):
+    padded = clip(size="768x1280", codec="libx265")  # to a whole block of 64 px, as many chips do
+    shown = crop_by_box(padded, tmp_path / "shown.mp4", width=720, height=1280)
 
-    video = transcode(checked(service, shown).id, service)
+    video = transcode_video(checked(service, shown).id, service)
 
     assert {output.name for output in video.outputs} == {"720p", "540p", "360p", "poster", "sprite"}
-    assert picture(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
+    assert video_format(fetched(service, video, "720p", tmp_path)) == "h264 720x1280 yuv420p bt709"
 
 
-def test_a_picture_with_open_gops_can_be_sought(service, clip, tmp_path):
+def test_a_video_with_open_gops_is_seekable(service, clip, tmp_path):
     open_gops = clip(
         seconds=3, options=("-x264-params", "open-gop=1:keyint=20:min-keyint=20:bframes=3:scenecut=0")
     )
 
-    video = transcode(checked(service, open_gops).id, service)
+    video = transcode_video(checked(service, open_gops).id, service)
 
     played = fetched(service, video, "720p", tmp_path)
     assert ffmpeg(
@@ -461,123 +527,100 @@ def test_a_picture_with_open_gops_can_be_sought(service, clip, tmp_path):
     ).count("0,")
 
 
-def test_a_huge_file_put_over_a_queued_video_is_refused_without_a_download(
-    service, clip, tmp_path, monkeypatch
-):
-    video = checked(service, clip())
-    huge = tmp_path / "huge.mp4"
-    huge.write_bytes(bytes(7_000_000))
-    service.storage.save(huge, video.source_key, content_type="video/mp4")
-    monkeypatch.setattr(service.storage, "fetch", lambda *_: pytest.fail("it was downloaded"))
-
-    video = transcode(video.id, service)
-
-    assert [problem.rule for problem in video.problems] == ["size"]
+# ── Killed workers and races ───────────────────────────────────────────────────
 
 
-def test_a_good_file_put_over_a_queued_video_is_what_gets_published(service, clip):
-    video = checked(service, clip())
-    service.storage.save(clip(seconds=2), video.source_key, content_type="video/mp4")
-
-    video = transcode(video.id, service)
-
-    assert video.source.size_bytes == clip(seconds=2).stat().st_size
-    assert video.media.frame_count == 60
-
-
-# ── Killed between one line and the next ─────────────────────────────────────────
-
-
-def leave_behind(service, video, clip) -> None:
+def leave_output(service, video, clip) -> None:
     service.storage.save(clip, f"{video.outputs_prefix}0123456789ab/720p.mp4", content_type="video/mp4")
 
 
-def test_what_a_killed_attempt_left_of_a_deleted_video_is_removed_by_the_next_delivery(service, clip):
+def test_the_next_delivery_deletes_the_files_of_a_killed_attempt_at_a_deleted_video(service, clip):
     video = checked(service, clip())
-    steps.delete_video(video.id, service)
-    leave_behind(service, video, clip())
+    delete_video(video.id, service)
+    leave_output(service, video, clip())
 
     with pytest.raises(UnknownVideo):
-        transcode(video.id, service)
+        transcode_video(video.id, service)
     assert not stored_keys(service, video)
 
 
-def test_what_a_killed_attempt_left_of_a_completed_video_is_removed_by_the_next_delivery(service, clip):
-    video = transcode(checked(service, clip()).id, service)
-    leave_behind(service, video, clip())
+def test_the_next_delivery_deletes_the_files_of_a_killed_attempt_at_a_completed_video(service, clip):
+    video = transcode_video(checked(service, clip()).id, service)
+    leave_output(service, video, clip())
 
-    transcode(video.id, service)
+    transcode_video(video.id, service)
 
     assert stored_keys(service, video) == video.files
 
 
-def test_what_a_killed_attempt_left_of_a_rejected_video_is_removed_by_the_next_delivery(service, clip):
+def test_the_next_delivery_deletes_the_files_of_a_killed_attempt_at_a_rejected_video(service, clip):
     video = checked(service, clip(size="640x480"))
-    leave_behind(service, video, clip())
+    leave_output(service, video, clip())
 
-    transcode(video.id, service)
+    transcode_video(video.id, service)
 
     assert not stored_keys(service, video)
 
 
-def test_a_rejecting_attempt_that_was_overtaken_by_a_delete_ends_quietly(service, clip, monkeypatch):
-    video = checked(service, clip())
-    service.storage.save(clip(size="640x480"), video.source_key, content_type="video/mp4")
+def test_an_attempt_that_rejects_a_deleted_video_raises_unknown_video(service, clip, tmp_path, monkeypatch):
+    video = checked(service, damaged(clip(seconds=3), tmp_path / "damaged.mp4", "v"))
     fetch = service.storage.fetch
 
     def deleted(key, to):
         stored = fetch(key, to)
-        steps.delete_video(video.id, service)
+        delete_video(video.id, service)
         return stored
 
     monkeypatch.setattr(service.storage, "fetch", deleted)
 
     with pytest.raises(UnknownVideo):
-        transcode(video.id, service)
+        transcode_video(video.id, service)
 
 
-def test_an_upload_that_is_gone_fails_its_video(service, clip):
+def test_a_deleted_upload_fails_its_video(service, clip):
     video = checked(service, clip())
-    service.storage.delete(video.source_key)
+    service.storage.delete(video.source.key)
 
-    video = transcode(video.id, service)
+    video = transcode_video(video.id, service)
 
-    assert (video.state, video.failure) == (State.FAILED, "The uploaded file is gone.")
+    assert (video.state, video.failure) == (State.FAILED, "The uploaded file was deleted.")
 
 
-def test_a_sweep_spares_the_attempt_that_runs_and_takes_what_others_left(service, clip, clock):
+def test_a_sweep_spares_the_running_attempt_and_deletes_other_files(service, clip, clock):
     video = checked(service, clip())
     now = video.to(State.PROCESSING, at=clock(), recover_at=clock(), attempt="running")
     service.videos.update(now)
-    for attempt in ("killed", "running", "ours"):
-        service.storage.save(clip(), f"{video.outputs_prefix}{attempt}/720p.mp4", content_type="video/mp4")
+    running = {f"sources/{video.id}/running/source", f"outputs/{video.id}/running/540p.mp4"}
+    others = {key.replace("running", attempt) for key in running for attempt in ("killed", "ours")}
+    for key in running | others:
+        service.storage.save(clip(), key, content_type="video/mp4")
 
-    steps.sweep(video.id, service, over="ours")
+    sweep(video.id, service, over="ours")
 
-    assert stored_keys(service, video) == {video.source_key, f"{now.attempt_prefix}720p.mp4"}
+    assert stored_keys(service, video) == video.files | running
 
 
-def test_a_sweep_takes_nothing_of_an_attempt_that_begins_while_it_looks(service, clip, clock, monkeypatch):
+def test_a_sweep_spares_an_attempt_that_starts_meanwhile(service, clip, clock, monkeypatch):
     video = failed(service, clip)
     made = f"{video.outputs_prefix}new/720p.mp4"
 
-    def begin_after(look):
-        def looked(*asked):
-            found = look(*asked)
-            found = found if look == get else list(found)
+    def start_after(read):
+        def reading(*arguments):
+            result = read(*arguments)
+            result = result if read == get else list(result)
             monkeypatch.undo()
-            steps.redrive(service)
-            begun = get(video.id).to(State.PROCESSING, at=clock(), recover_at=clock(), attempt="new")
-            service.videos.update(begun)
+            redrive(service)
+            started = get(video.id).to(State.PROCESSING, at=clock(), recover_at=clock(), attempt="new")
+            service.videos.update(started)
             service.storage.save(clip(), made, content_type="video/mp4")
-            return found
+            return result
 
-        return looked
+        return reading
 
     get = service.videos.get
-    monkeypatch.setattr(service.videos, "get", begin_after(get))
-    monkeypatch.setattr(service.storage, "keys", begin_after(service.storage.keys))
+    monkeypatch.setattr(service.videos, "get", start_after(get))
+    monkeypatch.setattr(service.storage, "keys", start_after(service.storage.keys))
 
-    steps.sweep(video.id, service)
+    sweep(video.id, service)
 
     assert made in stored_keys(service, video)

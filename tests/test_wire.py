@@ -4,24 +4,23 @@ import json
 import runpy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 import check_health
 import check_upload
-import test_api
 import transcode_video
-from test_api import NOBODY, Context, about, ask, checked, completed, form, uploaded
-from test_transcode import fake_tool
-from videos import steps, views, wiring
+from support.api import NOBODY, Context, about, ask, checked, completed, form, uploaded
+from support.media_tools import TOOLS, fake_tool
+from videos import wiring
 from videos.errors import ToolFailed
-from videos.model import State, Video
-from videos.transcode import transcode
+from videos.steps.transcode_video import transcode_video as transcode
+from videos.steps.transcode_video import transcode_video as transcode_video_step
+from videos.telemetry.logs import TOOL_FAILED
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-call = test_api.call  # the API, in local mode
 
 
 def status_of(call, video_id: str) -> dict:
@@ -31,26 +30,7 @@ def status_of(call, video_id: str) -> dict:
 # ── What the answers say ─────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("state", "retry_after_ms"),
-    [
-        (State.AWAITING_UPLOAD, 1000),
-        (State.QUEUED, 250),
-        (State.PROCESSING, 1000),
-        (State.COMPLETED, None),
-        (State.REJECTED, None),
-        (State.FAILED, None),
-        (State.EXPIRED, None),
-    ],
-)
-def test_an_app_is_told_when_to_come_back_for_as_long_as_something_may_change(state, retry_after_ms):
-    times = dict.fromkeys(("created_at", "updated_at", "upload_expires_at"), NOON)
-    video = Video(id=NOBODY, filename="cat.mp4", content_type="video/mp4", state=state, **times)
-
-    assert views.status(video)["retry_after_ms"] == retry_after_ms
-
-
-def test_the_metadata_tells_the_size_and_bit_rate_of_what_was_made(call, event, clip):
+def test_the_metadata_has_size_and_bit_rate_of_each_rendition(call, event, clip):
     video_id = completed(call, event, clip())
 
     _, answer, _ = call("GET", f"/videos/{video_id}/metadata")
@@ -71,11 +51,11 @@ def test_the_metadata_tells_the_size_and_bit_rate_of_what_was_made(call, event, 
         )
 
 
-def test_a_ticket_that_nobody_used_ends_as_expired(call):
+def test_an_unused_ticket_expires(call):
     _, ticket, _ = ask(call)
     service = wiring.service()
 
-    steps.recover_videos(replace(service, now=lambda: service.now() + timedelta(hours=2)))
+    transcode_video_step(ticket["id"], replace(service, now=lambda: service.now() + timedelta(hours=2)))
 
     answer = status_of(call, ticket["id"])
     assert (answer["state"], answer["code"], answer["retry_after_ms"]) == ("expired", "upload_expired", None)
@@ -83,11 +63,12 @@ def test_a_ticket_that_nobody_used_ends_as_expired(call):
     assert "POST /upload" in answer["suggestions"][0]
 
 
-def test_a_video_that_we_could_not_process_says_that_it_is_our_fault(call, event, clip, monkeypatch):
-    monkeypatch.setenv("FFMPEG", "/no/such/ffmpeg")
+def test_the_error_of_a_failed_video_blames_the_service(call, event, clip, monkeypatch, tmp_path):
+    monkeypatch.setenv("FFMPEG", str(fake_tool(tmp_path, TOOLS.ffmpeg)))
     video_id = checked(call, event, clip())
 
-    transcode_video.handler(delivered(event, video_id, receives=5), Context())
+    for receives in range(1, 6):
+        transcode_video.handler(delivered(event, video_id, receives=receives), Context())
 
     answer = status_of(call, video_id)
     assert (answer["state"], answer["code"], answer["retry_after_ms"]) == (
@@ -95,12 +76,11 @@ def test_a_video_that_we_could_not_process_says_that_it_is_our_fault(call, event
         "processing_failed",
         None,
     )
-    assert answer["error"].startswith("It could not be processed: ffmpeg cannot be started")
-    assert "not the file's" in answer["suggestions"][0]
-    assert "/no/such" not in json.dumps(answer)
+    assert answer["error"] == "The video could not be processed."
+    assert "not the file" in answer["suggestions"][0]
 
 
-def test_a_check_that_cannot_be_made_now_says_when_to_try_again(call, clip, monkeypatch):
+def test_a_check_that_cannot_run_is_a_503_with_retry_after(call, clip, monkeypatch):
     monkeypatch.setenv("FFPROBE", "/no/such/ffprobe")
     body, kind = form(clip())
 
@@ -109,14 +89,83 @@ def test_a_check_that_cannot_be_made_now_says_when_to_try_again(call, clip, monk
     assert (status, answer["code"], headers["Retry-After"]) == (503, "tool_failed", "2")
 
 
-def test_what_will_not_change_says_no_time_to_try_again(call):
+# ── What the answers keep to themselves ──────────────────────────────────────────
+
+
+def gossip(folder: Path, tool: str, asked_for: str = "") -> str:
+    """A media tool that fails, and names its input and itself, as tools do."""
+    path = folder / tool
+    path.write_text(
+        f'#!/bin/sh\ncase "$*" in *"{asked_for}"*) echo "No such filter in $0: $*" >&2; exit 1;; esac\n'
+        f'exec "{getattr(TOOLS, tool)}" "$@"\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def paths_in(answer: dict, *folders: Path) -> list[str]:
+    text = json.dumps(answer)
+    return [str(path) for path in (*folders, Path("/tmp")) if str(path) in text]  # noqa: S108
+
+
+def test_no_answer_to_an_upload_holds_what_a_tool_printed(call, clip, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("FFPROBE", gossip(tmp_path, "ffprobe"))
+    body, kind = form(clip())
+
+    status, answer, _ = call("POST", "/upload", body, Content_Type=kind)
+
+    assert (status, answer["error"]) == (503, "Files cannot be processed at the moment.")
+    assert paths_in(answer, tmp_path) == []
+    assert TOOL_FAILED in caplog.text
+
+
+@pytest.mark.parametrize("tries", [1, 5])
+def test_no_answer_about_a_video_holds_what_a_tool_printed(call, event, clip, monkeypatch, tmp_path, tries):
+    monkeypatch.setenv("FFMPEG", gossip(tmp_path, "ffmpeg", "libx264"))
+    video_id = checked(call, event, clip())
+
+    for receives in range(1, tries + 1):
+        transcode_video.handler(delivered(event, video_id, receives=receives), Context())
+
+    answers = [call("GET", f"/videos/{video_id}/{name}")[1] for name in ("status", "metadata")]
+    assert [paths_in(answer, tmp_path) for answer in answers] == [[], []]
+    if tries == 5:
+        assert str(tmp_path) in wiring.service().videos.get(video_id).failure  # for operators
+
+
+def test_no_rejection_holds_what_a_tool_printed(call, event, clip, monkeypatch, tmp_path):
+    damage = "[h264 @ 0x1] [error] error while decoding MB 4 7 of /tmp/secret"
+    tool = fake_tool(tmp_path, TOOLS.ffmpeg, does=f"echo '{damage}' >&2")
+    monkeypatch.setenv("FFMPEG", str(tool))
+    video_id = checked(call, event, clip())
+
+    transcode_video.handler(delivered(event, video_id), Context())
+
+    answers = [call("GET", f"/videos/{video_id}/{name}")[1] for name in ("status", "metadata")]
+    assert [answer["state"] for answer in answers] == ["rejected"] * 2
+    assert [paths_in(answer, tmp_path) for answer in answers] == [[], []]
+
+
+def test_health_does_not_hold_what_a_tool_printed(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("FFMPEG", gossip(tmp_path, "ffmpeg"))
+
+    _, answer, _ = call("GET", "/health")
+
+    assert answer["dependencies"]["ffmpeg"]["status"] != "ok"
+    assert paths_in(answer, tmp_path) == []
+
+
+# ── Headers ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_404_has_no_retry_after(call):
     status, _, headers = call("GET", f"/videos/{NOBODY}/status")
 
     assert status == 404
     assert "Retry-After" not in headers
 
 
-def test_without_a_setting_urls_begin_as_the_gateway_was_called(call, monkeypatch):
+def test_without_public_url_links_have_the_host_of_the_request(call, monkeypatch):
     monkeypatch.delenv("PUBLIC_URL")
     wiring.http_settings.cache_clear()
 
@@ -136,7 +185,7 @@ def test_without_a_setting_urls_begin_as_the_gateway_was_called(call, monkeypatc
     ],
 )
 @pytest.mark.usefixtures("call")
-def test_every_allowed_origin_may_read_an_answer_and_no_other(event, monkeypatch, origin, allowed):
+def test_only_allowed_origins_get_cors_headers(event, monkeypatch, origin, allowed):
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://one.example, https://two.example")
     wiring.http_settings.cache_clear()
     handler = runpy.run_path(check_health.__file__)["handler"]  # read once, when Lambda loads it
@@ -153,7 +202,7 @@ def test_every_allowed_origin_may_read_an_answer_and_no_other(event, monkeypatch
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8", ""])
-def test_json_is_read_however_it_is_announced(call, kind):
+def test_json_content_types_may_have_parameters_or_be_missing(call, kind):
     request = {"filename": "猫.mp4", "content_type": "video/mp4", "size": 1_000_000}
 
     status, ticket, _ = call("POST", "/upload", json.dumps(request), Content_Type=kind)
@@ -161,7 +210,7 @@ def test_json_is_read_however_it_is_announced(call, kind):
     assert (status, ticket["state"]) == (201, "awaiting_upload")
 
 
-def test_a_file_of_no_known_type_is_taken_for_video(call, clip):
+def test_a_form_file_of_unknown_type_is_checked_as_video(call, clip):
     body, kind = form(clip(), kind="application/octet-stream")
 
     status, answer, _ = call("POST", "/upload", body, Content_Type=kind)
@@ -169,14 +218,14 @@ def test_a_file_of_no_known_type_is_taken_for_video(call, clip):
     assert (status, answer["state"]) == (201, "queued")
 
 
-def test_a_file_without_a_type_is_taken_for_video(call, clip):
+def test_a_form_file_without_a_type_is_checked_as_video(call, clip):
     body, kind = form(clip())
     body = body.replace(b"Content-Type: video/mp4\r\n", b"", 1)
 
     assert call("POST", "/upload", body, Content_Type=kind)[0] == 201
 
 
-def test_a_file_of_another_type_is_not_taken(call, clip):
+def test_a_form_file_of_another_type_is_a_415(call, clip):
     body, kind = form(clip(), kind="image/jpeg")
 
     status, answer, _ = call("POST", "/upload", body, Content_Type=kind)
@@ -187,7 +236,7 @@ def test_a_file_of_another_type_is_not_taken(call, clip):
 # ── What plays ───────────────────────────────────────────────────────────────────
 
 
-def test_the_copy_plays_until_there_is_what_plays_everywhere(call, event, clip, tmp_path, monkeypatch):
+def test_the_copy_is_served_until_a_compatible_rendition_exists(call, event, clip, tmp_path, monkeypatch):
     real = wiring.media_tools({})
     monkeypatch.setenv("FFMPEG", str(fake_tool(tmp_path, real.ffmpeg)))
     video_id = checked(call, event, clip(codec="libx265", sound=False, seconds=0.5))
@@ -218,7 +267,7 @@ def delivered(
     }
 
 
-def test_an_event_comes_back_when_a_check_failed_and_the_others_are_done(
+def test_an_event_is_retried_for_a_failed_check_and_the_others_are_done(
     call, event, clip, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("FFPROBE", "/no/such/ffprobe")
@@ -234,8 +283,8 @@ def test_an_event_comes_back_when_a_check_failed_and_the_others_are_done(
     assert status_of(call, refused)["state"] == "rejected"
 
 
-def test_a_job_that_failed_is_named_and_given_back_for_later(call, event, clip, monkeypatch):
-    monkeypatch.setenv("FFMPEG", "/no/such/ffmpeg")
+def test_a_failed_job_is_reported_and_retried_later(call, event, clip, monkeypatch, tmp_path):
+    monkeypatch.setenv("FFMPEG", str(fake_tool(tmp_path, TOOLS.ffmpeg)))
     video_id = checked(call, event, clip())
     jobs = wiring.service().jobs
     job = jobs.receive()
@@ -250,19 +299,21 @@ def test_a_job_that_failed_is_named_and_given_back_for_later(call, event, clip, 
     assert status_of(call, video_id)["state"] == "processing"
 
 
-@pytest.mark.parametrize(("receives", "state"), [(4, "processing"), (5, "failed"), (6, "failed")])
-def test_the_last_try_marks_its_video_as_failed(call, event, clip, monkeypatch, receives, state):
-    monkeypatch.setenv("FFMPEG", "/no/such/ffmpeg")
+def test_the_fifth_failure_marks_its_video_as_failed(call, event, clip, monkeypatch, tmp_path):
+    monkeypatch.setenv("FFMPEG", str(fake_tool(tmp_path, TOOLS.ffmpeg)))
     video_id = checked(call, event, clip())
 
-    answer = transcode_video.handler(delivered(event, video_id, receives=receives), Context())
+    for receives in range(1, 5):
+        answer = transcode_video.handler(delivered(event, video_id, receives=receives), Context())
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+        assert status_of(call, video_id)["state"] == "processing"
+    answer = transcode_video.handler(delivered(event, video_id, receives=5), Context())
 
-    again = state == "processing"  # else it is done, and its dead letter is there already
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}] if again else []}
-    assert status_of(call, video_id)["state"] == state
+    assert answer == {"batchItemFailures": []}  # its dead letter is there already
+    assert status_of(call, video_id)["state"] == "failed"
 
 
-def test_records_that_are_no_jobs_fail_alone(call, event, clip):
+def test_malformed_jobs_fail_alone(call, event, clip):
     video_id = checked(call, event, clip())
     [good] = delivered(event, video_id, message_id="good")["Records"]
     malformed = [

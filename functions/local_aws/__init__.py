@@ -1,9 +1,13 @@
-"""The parts of AWS that ``local_server`` plays, so that the same handlers run on a laptop.
+"""The parts of AWS that ``local_server`` stands in for, so that the same handlers run on a laptop.
 
-events      the events, as AWS makes them, and what Lambda does with one
-connection  HTTP itself: what it may take of time and space
-gateway     API Gateway
-bucket      S3, as far as upload tickets and playback links need it
-cors        which web pages may read the answers of both
-workers     S3 notifications, SQS and EventBridge: they call handlers when it is time
+events        the events that AWS sends to a handler, and its invocation
+connection    HTTP connections: how long and how large, and how many
+gateway       API Gateway
+environments  Lambda, for what the gateway invokes: several events of a function at a time
+bucket        S3, as far as upload tickets and playback links need it
+cors          which web pages may read the answers of both
+guard         which requests are answered at all: their Host and Origin
+nosniff       a header that every answer needs
+workers       S3 notifications, SQS and EventBridge: threads that invoke handlers
+lines         CloudWatch Logs
 """

@@ -2,12 +2,10 @@
 
 import html
 import re
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
@@ -15,24 +13,25 @@ from starlette.routing import Route
 
 from local_aws.connection import within
 from videos.errors import StorageFull, Unavailable
-from videos.local import LARGEST_FORM_BYTES, Denied, FolderStorage, Upload
+from videos.stores.local.folder import FolderStorage, Upload
+from videos.stores.local.tickets import MAX_FORM_BYTES, Denied
 
-S3_STATUS = {  # every other refusal is a 400
+S3_STATUS = {  # every other error is a 400
     "AccessDenied": 403,
     "SignatureDoesNotMatch": 403,
     "NoSuchKey": 404,
     "MissingContentLength": 411,
     "InvalidRange": 416,
     "ServiceUnavailable": 503,
-    "InsufficientStorage": 507,  # no code of S3's, which is never full
+    "InsufficientStorage": 507,  # not one of S3's codes: S3 is never full
 }
-LONGEST_ECHO = 1000  # characters
-UPLOAD_S = 300  # for a file to come in
+MAX_ECHO_CHARACTERS = 1000
+UPLOAD_TIMEOUT_S = 300  # for a whole file to arrive
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class Bucket:
-    """The URLs that FolderStorage signs. ``on_stored`` is told the key before the client has its answer."""
+    """The URLs that FolderStorage signs. ``on_stored`` gets the key before the client gets its answer."""
 
     def __init__(self, storage: FolderStorage, on_stored: Callable[[str], None]) -> None:
         self._storage = storage
@@ -51,9 +50,9 @@ class Bucket:
         except Denied as denied:
             return _s3_error(request, denied)
         except TimeoutError:
-            return _s3_error(request, Denied("RequestTimeout", "The body came too slowly."))
+            return _s3_error(request, Denied("RequestTimeout", "The body arrived too slowly."))
         except ClientDisconnect:
-            return _s3_error(request, Denied("IncompleteBody", "The body ended too soon."))
+            return _s3_error(request, Denied("IncompleteBody", "The body ended before its announced length."))
         except StorageFull as error:
             return _s3_error(request, Denied("InsufficientStorage", str(error)))
         except Unavailable as error:
@@ -63,16 +62,18 @@ class Bucket:
         form = UploadForm(request)
         fields = await form.fields()
         announced_bytes = int(request.headers.get("content-length", 0))
-        permit = self._storage.verify_post(fields, announced_bytes=announced_bytes)
+        permit = self._storage.tickets.verify_post(fields, announced_bytes=announced_bytes)
         with self._storage.upload(permit) as upload:
             async for piece in form.file():
                 upload.write(piece)
             return await self._keep(upload, 204)
 
     async def _put(self, request: Request) -> Response:
-        permit = self._storage.verify_put(request.path_params["key"], request.query_params, request.headers)
+        permit = self._storage.tickets.verify_put(
+            request.path_params["key"], request.query_params, request.headers
+        )
         with self._storage.upload(permit) as upload:
-            async for piece in within(UPLOAD_S, request.stream()):
+            async for piece in within(UPLOAD_TIMEOUT_S, request.stream()):
                 upload.write(piece)
             return await self._keep(upload, 200)
 
@@ -86,7 +87,7 @@ class Bucket:
 
     async def _get(self, request: Request) -> Response:
         key = request.path_params["key"]
-        content_type = self._storage.verify_get(key, request.query_params)
+        content_type = self._storage.tickets.verify_get(key, request.query_params)
         try:
             stored = self._storage.stat(key)
         except FileNotFoundError:
@@ -99,135 +100,90 @@ class Bucket:
 
 
 class UploadForm:
-    """A multipart form as it comes in: first its fields, then the bytes of its file.
+    """A multipart form as it arrives: first its fields, then the bytes of its file.
 
     Never more than a chunk of it is in memory. As in S3, what follows the file is ignored.
     """
 
     def __init__(self, request: Request) -> None:
-        kind, options = parse_options_header(request.headers.get("content-type"))
-        if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        kind, options = parse_options_header(request.headers.get("content-type", ""))
+        if kind != "multipart/form-data" or not options.get("boundary"):
             raise Denied(
                 "PreconditionFailed",
-                "The body must be multipart/form-data, and Content-Type name its boundary. "
+                "The body must be multipart/form-data, and Content-Type must name its boundary. "
                 "Let your HTTP client write that header; do not set it yourself.",
             )
-        self._chunks = within(UPLOAD_S, request.stream())
-        try:
-            self._parser = MultipartParser(
-                options[b"boundary"],
-                {
-                    "on_header_field": self._on_header_name,
-                    "on_header_value": self._on_header_value,
-                    "on_header_end": self._on_header_end,
-                    "on_headers_finished": self._on_headers_finished,
-                    "on_part_data": self._on_part_data,
-                    "on_part_end": self._on_part_end,
-                },
-            )
-        except FormParserError as error:
-            raise Denied("MalformedPOSTRequest", f"The form cannot be read: {error}") from None
-        self._header = self._value = self._disposition = b""
-        self._fields: dict[str, bytearray] = {}
-        self._field = bytearray()  # the value being read
-        self._fields_bytes = 0
-        self._pieces: deque[bytes] = deque()  # of the file: read, not yet handed on
-        self._file_begun = self._file_ended = False
+        # latin-1 decodes any header; only the names of fields are read.
+        self._parser = PushMultipartParser(options["boundary"], header_charset="latin-1")
+        self._events = self._parse(within(UPLOAD_TIMEOUT_S, request.stream()))
+        self._in_file = False
 
     async def fields(self) -> dict[str, str]:
-        """All that comes before the file."""
-        read_bytes = 0
-        while not self._file_begun:
-            if read_bytes > LARGEST_FORM_BYTES:  # what is no field counts too, such as empty lines
-                raise _too_much_before_the_file()
-            chunk = await anext(self._chunks, b"")
-            if not chunk:
-                raise Denied("InvalidArgument", "POST requires one file: the form's last field, named file.")
-            read_bytes += len(chunk)
-            self._parse(chunk)
-        return {name: value.decode(errors="replace") for name, value in self._fields.items()}
+        """Every field before the file."""
+        fields: dict[str, bytearray] = {}
+        value = bytearray()
+        async for event in self._events:
+            if isinstance(event, MultipartSegment):
+                if event.name == "file":
+                    self._in_file = True
+                    _check_size(sum(map(len, fields.values())))
+                    return {name: value.decode(errors="replace") for name, value in fields.items()}
+                value = fields[event.name] = bytearray()
+            elif event:
+                value += event
+        raise Denied("InvalidArgument", "POST requires one file: the form's last field, named file.")
 
     async def file(self) -> AsyncIterator[bytes]:
-        """The file, piece by piece, to its very end."""
-        while True:
-            while self._pieces:
-                yield self._pieces.popleft()
-            if self._file_ended:
+        """The file, piece by piece."""
+        async for event in self._events:
+            if event is None:
                 return
-            chunk = await anext(self._chunks, b"")
-            if not chunk:
-                raise Denied("MalformedPOSTRequest", "The form ended within the file.")
-            self._parse(chunk)
+            yield event
 
-    def _parse(self, chunk: bytes) -> None:
+    async def _parse(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[MultipartSegment | bytes | None]:
+        """The parser's events: a segment, its bytes, None at its end."""
+        read_bytes = 0
         try:
-            self._parser.write(chunk)
-        except FormParserError as error:
-            raise Denied("MalformedPOSTRequest", f"The form cannot be read: {error}") from None
-
-    def _count(self, read_bytes: int) -> None:
-        self._fields_bytes += read_bytes
-        if self._fields_bytes > LARGEST_FORM_BYTES:
-            raise _too_much_before_the_file()
-
-    def _on_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
-        self._header += data[start:end]
-
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
-        self._value += data[start:end]
-
-    def _on_header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode(errors="replace")
-        self._disposition = b""
-        if name == "file":
-            self._file_begun = True
-        elif not self._file_begun:
-            self._field = self._fields[name] = bytearray()
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._file_ended:
-            return
-        if self._file_begun:
-            self._pieces.append(data[start:end])
-        else:
-            self._count(end - start)
-            self._field += data[start:end]
-
-    def _on_part_end(self) -> None:
-        self._file_ended = self._file_begun
+            async for chunk in chunks:
+                read_bytes += len(chunk)
+                for event in self._parser.parse(chunk):
+                    yield event
+                if not self._in_file:  # bytes that belong to no field count too, such as empty lines
+                    _check_size(read_bytes)
+            if read_bytes:
+                self._parser.close()  # raises if the form is incomplete
+        except MultipartError as error:
+            raise Denied("MalformedPOSTRequest", f"Malformed form: {error}.") from None
 
 
-def _too_much_before_the_file() -> Denied:
-    return Denied("MaxPostPreDataLengthExceeded", "The fields beside the file are too large.")
+def _check_size(fields_bytes: int) -> None:
+    if fields_bytes > MAX_FORM_BYTES:
+        raise Denied("MaxPostPreDataLengthExceeded", "The fields beside the file are too large.")
 
 
 def _check_range(request: Request, size_bytes: int) -> None:
-    """Starlette answers many ranges at once, and refuses odd ones in its own words. S3 does neither."""
-    asked = request.headers.get("range", "")
-    one = _RANGE.fullmatch(asked)
-    if one and one[0] != "bytes=-":
-        first, last = (int(number) if number else None for number in one.groups())
+    """Let Starlette answer a range as S3 does: 416 if it is not satisfiable, the whole object if malformed.
+
+    By itself, Starlette would answer several ranges at once and has error messages of its own.
+    """
+    header = request.headers.get("range", "")
+    single = _RANGE.fullmatch(header)
+    if single and single[0] != "bytes=-":
+        first, last = (int(number) if number else None for number in single.groups())
         if first is None:
-            fits = bool(last) and size_bytes > 0
+            satisfiable = bool(last) and size_bytes > 0
         else:
-            fits = first < size_bytes and (last is None or first <= last)
-        if not fits:
+            satisfiable = first < size_bytes and (last is None or first <= last)
+        if not satisfiable:
             raise Denied("InvalidRange", "The requested range is not satisfiable")
-    elif asked:  # the whole object
+    elif header:
         request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
 def _xml(text: str) -> str:
-    """For XML, which knows no control characters, not even escaped; and it may repeat what was sent."""
-    return html.escape("".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_ECHO]))
+    """``text``, which may repeat input, for XML: cut, escaped, and without control characters."""
+    text = text[:MAX_ECHO_CHARACTERS]
+    return html.escape("".join(character if character.isprintable() else "?" for character in text))
 
 
 def _s3_error(request: Request, denied: Denied) -> Response:

@@ -1,101 +1,90 @@
-"""One HTTP connection: uvicorn's, but no wait lasts for ever, and what is no HTTP is refused in our words.
+"""One HTTP connection: uvicorn's, with a time limit on what uvicorn waits for without one.
 
-uvicorn bounds only the pause between two requests. Whoever sends a head letter by letter, goes on
-with a body that was refused, or never reads the answer, it keeps for as long as they like.
+uvicorn limits how many connections there are, and how long one is idle between two requests. It
+waits without end for the head of a request, for a client to read its answer, and for the rest of
+a body that has its answer already.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import h11
 from starlette.responses import JSONResponse
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from videos import api
-from videos.errors import BadRequest, SlowRequest, Unavailable, VideoError
+from videos.errors import BadRequest, SlowRequest, VideoError
+from videos.web import api
 
-LARGEST_HEAD_BYTES = 16 * 1024  # API Gateway takes 10 KB of headers
-MOST_CONNECTIONS = 200  # each may hold a file
-CROWD = 100  # connections; from then on none is kept for a next request, lest those who pause keep others out
-LOOK_EVERY_S = 1.0
-LONGEST_S = {
+MAX_HEAD_BYTES = 16 * 1024  # API Gateway takes 10 KB of headers
+MAX_CONNECTIONS = 800  # cheap while they are idle; what works at once is limited in gateway
+MAX_WAIT_S = {
     "head": 10,  # for the first line of a request and its headers
-    "rest": 5,  # for what comes after its answer; closed at once, a client might not read that
+    "rest": 5,  # for what follows its answer; closed at once, a client might not read that
     "reader": 60,  # for a client to take anything at all of what is written to it
 }
 
 
 class Connection(H11Protocol):
-    """Looks every second what it is waiting for, and since when."""
+    """uvicorn's, whose ``check`` is called every second."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._refused = False
-        self._wait: tuple[str, object] = ("", None)
-        self._look()
-        if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse(Unavailable("There are too many connections.", suggestions=["Try again later."]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        super().connection_lost(exc)
+    _wait: tuple[object, ...] = ()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        super().data_received(data)
-        # Not before its body is in: we would hang up on a client that is still sending.
-        if len(self.connections) > CROWD and self.cycle and self.conn.their_state is h11.DONE:
-            self.cycle.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
-
-    def shutdown(self) -> None:
-        if self._refused:
-            self.transport.abort()
-        else:
-            super().shutdown()
+        if self.conn.our_state is not h11.MUST_CLOSE:  # else rejected
+            super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words are for its log
-        advice = f"Speak HTTP/1.1, with a head of at most {LARGEST_HEAD_BYTES} bytes."
-        self._refuse(BadRequest("This is no HTTP request.", suggestions=[advice]))
+        advice = f"Speak HTTP/1.1, with a head of at most {MAX_HEAD_BYTES} bytes."
+        self._reject(BadRequest("Malformed HTTP request.", suggestions=[advice]))
 
-    def _look(self) -> None:
+    def check(self) -> None:
+        """End the connection if it has waited for the same thing for too long."""
         now = self.loop.time()
-        wait = self._waits_for()
+        waiting_for = self._waiting_for()
+        wait = (waiting_for, self.cycle, self.transport.get_write_buffer_size())  # changes with any progress
         if wait != self._wait:
             self._wait, self._since = wait, now
-        elif wait[0] and now - self._since > LONGEST_S[wait[0]]:
-            if wait[0] == "head":
-                self._refuse(SlowRequest("The request came too slowly.", suggestions=["Send it again."]))
+        elif waiting_for and now - self._since > MAX_WAIT_S[waiting_for]:
+            if waiting_for == "head":
+                self._reject(SlowRequest("The request arrived too slowly.", suggestions=["Send it again."]))
             else:
                 self.transport.abort()
-        self._timer = self.loop.call_later(LOOK_EVERY_S, self._look)
 
-    def _waits_for(self) -> tuple[str, object]:
-        """For what, and something that changes when it makes progress; "" for what others bound."""
-        if unread_bytes := self.transport.get_write_buffer_size():
-            return "reader", (self.cycle, unread_bytes)
-        if self._refused or (self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY):
-            return "rest", self.cycle
-        if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            return "head", self.cycle
-        return "", None
+    def _waiting_for(self) -> str:
+        """A key of MAX_WAIT_S; "" for what is limited elsewhere."""
+        ours, theirs = self.conn.our_state, self.conn.their_state
+        if self.transport.get_write_buffer_size():
+            return "reader"
+        if ours is h11.MUST_CLOSE or (ours is h11.DONE and theirs is h11.SEND_BODY):
+            return "rest"
+        if theirs is h11.IDLE and self.timeout_keep_alive_task is None:
+            return "head"
+        return ""
 
-    def _refuse(self, error: VideoError) -> None:
-        """Say so and hang up, but not at once: whoever is still sending would miss it."""
-        self._refused = True
-        if self.cycle and not self.cycle.response_complete:  # its handler has nobody to answer to any more
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+    def _reject(self, error: VideoError) -> None:
+        """Answer with the error, then ignore what the client still sends."""
+        if self.cycle:
+            self.cycle.disconnected = True  # its handler has nobody to answer any more
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        status, body, headers = api.answer(error)
-        answer = JSONResponse(body, status, {**headers, "Connection": "close"})
-        head = h11.Response(status_code=status, headers=answer.raw_headers, reason=status.phrase.encode())
+        answer = last_answer(error)
+        head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.write_eof()
+
+
+async def check_all(connections: Iterable[object]) -> None:
+    for connection in list(connections):
+        assert isinstance(connection, Connection)
+        connection.check()
+
+
+def last_answer(error: VideoError) -> JSONResponse:
+    """An answer that ends its connection."""
+    status, body, headers = api.answer(error)
+    return JSONResponse(body, status, {**headers, "Connection": "close"})
 
 
 async def within(seconds: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

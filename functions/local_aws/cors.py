@@ -1,46 +1,60 @@
-"""CORS: which pages may read an answer. API Gateway and S3 each have rules of their own."""
+"""CORS: which web pages may read an answer. API Gateway and S3 each have their own rules."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from videos import api
+from videos.web import api
 
 STORAGE = "/storage/"
-READING = ("GET", "HEAD")
-# What a page may read of a file besides its bytes, as in template.yaml.
+READ_METHODS = ("GET", "HEAD")
+# The headers of a file that a page may read, as in template.yaml.
 FILE_HEADERS = ["ETag", "Accept-Ranges", "Content-Length", "Content-Range"]
 
 
-class Cors:
-    """The rules of template.yaml: pages of ``allowed_origins`` ask and send, any page plays.
+def is_allowed(origin: str, allowed_origins: Sequence[str]) -> bool:
+    return "*" in allowed_origins or bool(re.fullmatch(_pattern(allowed_origins), origin))
 
-    A signed URL is what permits to read a file. And a browser that followed our redirect to it
-    does not tell of which page it is: the origin is then "null".
+
+def _pattern(allowed_origins: Sequence[str]) -> str:
+    """A regular expression for origins; a ``:*`` at the end of one is any port or none."""
+    return "|".join(
+        re.escape(origin.removesuffix(":*")) + (r"(:\d+)?" if origin.endswith(":*") else "")
+        for origin in allowed_origins
+    )
+
+
+class Cors:
+    """The rules of template.yaml: pages of ``allowed_origins`` call the API and upload, any page plays.
+
+    Playback needs no check of the origin, since a signed URL is the permission. It could not have
+    one either: after our redirect to that URL, a browser sends the origin "null".
     """
 
     def __init__(self, app: ASGIApp, allowed_origins: Sequence[str]) -> None:
-        def rule(origins: Sequence[str], exposed: Sequence[str]) -> CORSMiddleware:
+        def policy(origins: Sequence[str], exposed: Sequence[str]) -> CORSMiddleware:
             return CORSMiddleware(
                 app,
-                allow_origins=origins,
+                allow_origins=["*"] if "*" in origins else (),
+                allow_origin_regex=_pattern(origins),
                 allow_methods=["*"],
                 allow_headers=["*"],
                 expose_headers=exposed,
                 max_age=86400,
             )
 
-        self._ask = rule(allowed_origins, api.EXPOSED_HEADERS)
-        self._send = rule(allowed_origins, ["ETag"])
-        self._play = rule(["*"], FILE_HEADERS)
+        self._api = policy(allowed_origins, api.EXPOSED_HEADERS)
+        self._upload = policy(allowed_origins, ["ETag"])
+        self._playback = policy(["*"], FILE_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._rule(scope)(scope, receive, send)
+        await self._policy(scope)(scope, receive, send)
 
-    def _rule(self, scope: Scope) -> CORSMiddleware:
+    def _policy(self, scope: Scope) -> CORSMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith(STORAGE):
-            return self._ask
+            return self._api
         method = Headers(scope=scope).get("access-control-request-method", scope["method"])
-        return self._play if method in READING else self._send
+        return self._playback if method in READ_METHODS else self._upload

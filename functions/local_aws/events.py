@@ -1,4 +1,4 @@
-"""The events, as AWS makes them, and what Lambda does with one."""
+"""The events that AWS sends to a handler, and its invocation."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ ACCOUNT, REGION, BUCKET = "000000000000", "us-east-1", "local"
 
 @dataclass
 class Context:
-    """What a handler may ask Lambda about its invocation."""
+    """Lambda's context object."""
 
     function_name: str
     timeout_s: float
@@ -49,13 +49,13 @@ def api_event(
     resource: str,
     path: str,
     parameters: Mapping[str, str],
-    body: bytes = b"",
+    body: bytes | bytearray = b"",
     *,
     headers: Iterable[tuple[str, str]] = (),
     query: Iterable[tuple[str, str]] = (),
     source_ip: str = "127.0.0.1",
 ) -> dict[str, Any]:
-    """The event of a REST API's proxy integration. The last of repeated headers or parameters wins."""
+    """The event of a REST API's proxy integration. Of repeated headers or parameters, the last wins."""
     named = [(name.title(), value) for name, value in headers]
     pairs = list(query)
     single = dict(named)
@@ -67,9 +67,9 @@ def api_event(
         "path": path,
         "httpMethod": method,
         "headers": single or None,
-        "multiValueHeaders": _together(named) or None,
+        "multiValueHeaders": _grouped(named) or None,
         "queryStringParameters": dict(pairs) or None,
-        "multiValueQueryStringParameters": _together(pairs) or None,
+        "multiValueQueryStringParameters": _grouped(pairs) or None,
         "pathParameters": dict(parameters) or None,
         "stageVariables": None,
         "requestContext": {
@@ -108,7 +108,7 @@ def api_event(
     }
 
 
-def _together(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
@@ -187,5 +187,5 @@ def _iso(at: datetime, precision: str) -> str:
 
 
 def invoke(function: str, event: dict[str, Any], timeout_s: float) -> Any:
-    """What Lambda does: call the handler of the module the function is named after."""
+    """Call the handler of the module that the function is named after, as Lambda does."""
     return import_module(function).handler(event, Context(function, timeout_s))

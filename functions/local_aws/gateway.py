@@ -1,23 +1,25 @@
 """API Gateway: HTTP to the handlers of ROUTES and back."""
 
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from asyncio import Semaphore
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local_aws.connection import within
-from local_aws.events import api_event, invoke
-from videos import api
+from local_aws.environments import Function, InProcess, InThread
+from local_aws.events import api_event
 from videos.errors import BodyTooLarge, SlowRequest, TooManyRequests, VideoError, WrongMethod
-from videos.logs import logger as log
+from videos.telemetry.logs import logger as log
+from videos.web import api
 
-# The same routes as template.yaml, the more particular first; tests/test_template.py compares the two.
+# The same routes as template.yaml, the more specific first; tests/test_template.py compares the two.
 ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
@@ -29,28 +31,14 @@ ROUTES = {
     ("GET", "/health"): "check_health",
 }
 
-BODY_BYTES = 4_400_000  # Lambda takes events of 6 MB, and a file in one is base64
-BODY_S = 60  # for a body to come in
+MAX_BODY_BYTES = 4_400_000  # Lambda accepts events of 6 MB, and a file in one is base64
+BODY_TIMEOUT_S = 60  # for a whole body to arrive
 TIMEOUT_S = 29  # API Gateway waits no longer
-LONGEST_LINE = 64  # requests: 50 pollers and 12 uploads in one moment. A read takes 1 ms, a ticket 4
-MOST_LARGE_BODIES = 4  # in memory: a form with a file is there three times, and takes a quarter of a second
-
-
-class Places:
-    """So many at once; whoever finds none free is sent away, not kept waiting."""
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        if not self._free:
-            raise TooManyRequests
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
+MAX_QUEUED_REQUESTS = 64  # 50 pollers and 12 uploads in one moment; a read takes 1 ms, a ticket 4
+MAX_LARGE_BODIES = 4  # at once: each is in memory until it is answered; a form takes a quarter of a second
+# How many events each function handles at once. Two health checks would start the same tools.
+THREADS = {"request_upload": 4, "read_video": 4, "check_health": 1}
+FORM_PROCESSES = 2
 
 
 class Gateway:
@@ -58,11 +46,12 @@ class Gateway:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
-        # Powertools keeps the current event on a class, so only one may be in the works; an
-        # environment of Lambda's handles one at a time anyway. This queues fairly, a lock would not.
-        self._environment = CapacityLimiter(1)
-        self._line = Places(LONGEST_LINE)
-        self._large_bodies = Places(MOST_LARGE_BODIES)
+        self._functions = {
+            name: Function([InThread(name) for _ in range(number)]) for name, number in THREADS.items()
+        }
+        self._forms = Function([InProcess("request_upload") for _ in range(FORM_PROCESSES)])
+        self._queue = Semaphore(MAX_QUEUED_REQUESTS)
+        self._large_bodies = Semaphore(MAX_LARGE_BODIES)
 
     def routes(self) -> list[Route]:
         return [
@@ -74,66 +63,83 @@ class Gateway:
         self, method: str, resource: str, function: str
     ) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            with ExitStack() as places:
-                event = api_event(
+            async with AsyncExitStack() as slots:
+                make_event = partial(
+                    api_event,
                     method,
                     resource,
-                    request.scope["path"],  # not request.url, into which goes what the client calls our host
+                    request.scope["path"],  # request.url depends on the Host header, which a client may forge
                     request.path_params,
-                    await self._body(request, places),
                     headers=request.headers.items(),
                     query=request.query_params.multi_items(),
                     source_ip=request.client.host if request.client else "127.0.0.1",
                 )
-                if function != "check_health":  # whoever asks how we are is told so in a rush, too
-                    places.enter_context(self._line.one())
+                body = await self._body(request, slots)
+                if function != "check_health":  # health is answered under overload, too
+                    await _take(self._queue, slots)
                 try:
-                    reply = _response(await self._invoke(function, event))
+                    reply = _response(
+                        await self._function(function, request).invoke(make_event, body, TIMEOUT_S)
+                    )
                 except Exception:
-                    log.exception("%s broke", function, video_id=request.path_params.get("video_id"))
-                    return JSONResponse(api.internal_error(), 502, {"Cache-Control": "no-store"})
+                    log.exception("%s failed", function, video_id=request.path_params.get("video_id"))
+                    return JSONResponse(api.internal_error(), 502, api.SAFE_HEADERS)
             if method != "GET":
                 self._on_change()
             return reply
 
         return answer
 
-    async def _body(self, request: Request, places: ExitStack) -> bytes:
-        """The body of a request, if the gateway carries that much; a large one takes a place."""
+    async def _body(self, request: Request, slots: AsyncExitStack) -> bytearray:
+        """The body of a request; a large one takes a slot until ``slots`` is closed.
+
+        Raises:
+            BodyTooLarge: it has more bytes than the gateway accepts.
+            TooManyRequests: it is large, and no slot is free.
+            SlowRequest: it takes too long to arrive.
+        """
         body = bytearray()
         too_large = BodyTooLarge(
-            f"This route takes bodies of at most {BODY_BYTES} bytes.",
+            f"The body must be at most {MAX_BODY_BYTES} bytes.",
             suggestions=[
                 'Ask for a ticket instead: POST /upload with JSON {"filename", "content_type", "size"}, '
                 "then send the file where the ticket says."
             ],
         )
-        if int(request.headers.get("content-length", 0)) > BODY_BYTES:
+        if int(request.headers.get("content-length", 0)) > MAX_BODY_BYTES:
             raise too_large
-        placed = False
+        has_slot = False
         try:
-            async for chunk in within(BODY_S, request.stream()):
+            async for chunk in within(BODY_TIMEOUT_S, request.stream()):
                 body += chunk
-                if len(body) > BODY_BYTES:
+                if len(body) > MAX_BODY_BYTES:
                     raise too_large
-                if len(body) > api.LARGEST_JSON_BYTES and not placed:
-                    places.enter_context(self._large_bodies.one())
-                    placed = True
+                if len(body) > api.MAX_JSON_BYTES and not has_slot:
+                    await _take(self._large_bodies, slots)
+                    has_slot = True
         except TimeoutError:
             raise SlowRequest(
-                "The body came too slowly.", suggestions=["Send it on a better network."]
+                "The body arrived too slowly.", suggestions=["Try again on a faster network."]
             ) from None
-        return bytes(body)
+        return body
 
-    async def _invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
-        reply: dict[str, Any] = await to_thread.run_sync(
-            invoke, function, event, TIMEOUT_S, limiter=self._environment, abandon_on_cancel=True
-        )
-        return reply
+    def _function(self, name: str, request: Request) -> Function:
+        """What handles a request: a form is decoded and checked meanwhile, so in a process."""
+        kind = request.headers.get("content-type", "").lower()
+        if name == "request_upload" and kind.startswith("multipart/form-data"):
+            return self._forms
+        return self._functions[name]
+
+
+async def _take(slot: Semaphore, slots: AsyncExitStack) -> None:
+    """Take a slot until ``slots`` is closed. Raises TooManyRequests if none is free, rather than wait."""
+    if slot.locked():
+        raise TooManyRequests
+    await slots.enter_async_context(slot)
 
 
 def _response(reply: Mapping[str, Any]) -> Response:
-    """A handler's answer as HTTP: what it says in both kinds of headers counts once."""
+    """A handler's answer as HTTP. A header in both ``headers`` and ``multiValueHeaders`` is sent once."""
     text = reply.get("body") or ""
     body = base64.b64decode(text) if reply.get("isBase64Encoded") else text.encode()
     response = Response(body, int(reply["statusCode"]))
@@ -144,27 +150,27 @@ def _response(reply: Mapping[str, Any]) -> Response:
     return response
 
 
-def refuse(_: Request, error: Exception) -> Response:
-    """One of our refusals as JSON."""
+def on_video_error(_: Request, error: Exception) -> Response:
+    """An error that the gateway itself raised, as JSON."""
     assert isinstance(error, VideoError)
     status, body, headers = api.answer(error)
     return JSONResponse(body, status, headers)
 
 
-def break_down(_: Request, __: Exception) -> Response:
-    """For a mistake of ours; uvicorn logs it."""
-    return JSONResponse(api.internal_error(), 500, {"Cache-Control": "no-store"})
+def on_unhandled(_: Request, __: Exception) -> Response:
+    """For a bug; uvicorn logs the exception."""
+    return JSONResponse(api.internal_error(), 500, api.SAFE_HEADERS)
 
 
-def refuse_route(request: Request, error: Exception) -> Response:
-    """What Starlette refuses, in our words."""
+def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405 in the usual shape."""
     assert isinstance(error, HTTPException)
     if error.status_code != 405:
-        return refuse(request, api.no_such_route())
+        return on_video_error(request, api.no_such_route())
     allowed = (error.headers or {}).get("Allow", "")
-    response = refuse(
+    response = on_video_error(
         request,
-        WrongMethod(f"This path does not answer {request.method}.", suggestions=[f"It answers {allowed}."]),
+        WrongMethod(f"Method {request.method} is not allowed here.", suggestions=[f"Use {allowed}."]),
     )
     response.headers["Allow"] = allowed
     return response

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: the same lines, for people if they go to a terminal."""
+"""CloudWatch Logs: the same log lines, in a readable form on a terminal."""
 
 import logging
 import os
@@ -6,9 +6,9 @@ from typing import Any, TextIO
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from videos.logs import logger
+from videos.telemetry.logs import logger
 
-# What tells lines apart in CloudWatch, where those of many functions and requests lie together.
+# These tell lines apart in CloudWatch, which mixes those of many functions and requests.
 FOR_MACHINES = frozenset(
     {
         *("_aws", "service", "location", "timestamp", "exception_name", "stack_trace"),
@@ -18,19 +18,19 @@ FOR_MACHINES = frozenset(
 
 
 class Readable(LambdaPowertoolsFormatter):
-    """``10:15:32.123 INFO check_upload 0192… checked state=queued``, with nothing that a terminal obeys."""
+    """``10:15:32.123 INFO check_upload 0192… checked state=queued``, without terminal control codes."""
 
     def serialize(self, log: Any) -> str:
-        rest = {name: value for name, value in log.items() if name not in FOR_MACHINES}
-        trace = rest.pop("exception", "")
-        told = [rest.pop(name, "") for name in ("level", "function_name", "video_id", "message")]
-        told += [f"{name}={value}" for name, value in rest.items()]
-        line = " ".join(_plain(str(word)) for word in [log["timestamp"][11:23], *told] if word != "")
-        return "\n    ".join([line, *map(_plain, trace.splitlines())])
+        fields = {name: value for name, value in log.items() if name not in FOR_MACHINES}
+        trace = fields.pop("exception", "")
+        words = [fields.pop(name, "") for name in ("level", "function_name", "video_id", "message")]
+        words += [f"{name}={value}" for name, value in fields.items()]
+        line = " ".join(_printable(str(word)) for word in [log["timestamp"][11:23], *words] if word != "")
+        return "\n    ".join([line, *map(_printable, trace.splitlines())])
 
 
 def show_lines(stream: TextIO) -> None:
-    """Send the log there: for people in a terminal, unless LOG_FORMAT=json, for programs elsewhere."""
+    """Write the log to ``stream``: readable on a terminal unless LOG_FORMAT=json, JSON elsewhere."""
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(stream)
@@ -39,6 +39,6 @@ def show_lines(stream: TextIO) -> None:
     logger.append_keys(service="tiktoken")
 
 
-def _plain(text: str) -> str:
-    """Control characters, and those that turn the direction of text, as Python writes them."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+def _printable(text: str) -> str:
+    """``text`` with control and bidirectional characters escaped as Python does."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -1,20 +1,29 @@
 """The service itself: short portrait videos, from upload ticket to playback.
 
-    model    what a video is, and the states it moves through
-    rules    the spec as data, one small function per rule
-    tools    ffprobe, ffmpeg and libmagic
-    steps    the use cases; the only place where ports meet rules
-    access   who is asking, by their token
-    passes   playback links for players that have no token
-    ports    Storage, Videos, Jobs: what the steps ask of the outside
-    aws      those ports on S3, DynamoDB and SQS
-    local    those ports on a folder and SQLite
-    api      HTTP vocabulary: resolver, answers, errors to status codes
-    wiring   the environment, read once, made into ports
-    logs     the log, with the video's id on every line
-    metrics  the figures in it
-    errors   every refusal
+Shared modules:
 
-Imports point one way, handlers → api, wiring, steps → tools, rules, ports →
-model → errors; tests/test_architecture.py holds them to it.
+    errors       every error a caller handles
+    model        what a video is, and the states it moves through
+    quota        how much an owner may upload per day
+    policy       timeouts, delays and retry limits
+    suggestions  suggestions by who can act on them: users of iOS, Android, a computer; developers
+    ports        Storage, Videos, Jobs: the interfaces to storage, database and queue
+    tools        runs ffmpeg, ffprobe and libmagic
+    service      what a step needs: ports, tools, spec, clock
+    wiring       reads the environment and builds the service
+
+Packages, by purpose:
+
+    steps        the use cases, one module each, named after the handler that calls it
+    checking     measures a file and checks it against the spec
+    making       produces the outputs of a clip
+    mp4          reads and writes the MP4 format
+    stores       the ports' adapters: AWS, and a folder with SQLite
+    web          HTTP: routing, tokens, and the JSON clients see
+    telemetry    logs, metrics, counters
+    cli          command-line tools
+
+Imports between packages point one way; tests/test_architecture.py enforces it.
 """
+
+__version__ = "0.1.0"  # as in pyproject.toml

@@ -1,195 +1,350 @@
-"""Every way the service says no.
+"""Every error that the service raises.
 
     VideoError
-    ├── BadRequest          the request is wrong: change it, then send it again
-    │   ├── UnreadableBody  its body is not of a type this route reads
-    │   ├── BodyTooLarge    its body is more than the route takes
-    │   └── SlowRequest     it did not come in time: send it again
-    ├── NoToken             nobody says who is asking: sign in
-    ├── BadToken            the token is not one for us: another of its kind will not help
-    │   └── ExpiredToken    it was: get a new one
-    ├── ExpiredLink         the pass in a playback link is over: read the metadata again
-    ├── QuotaExceeded       the owner's day is used up: wait for the next
-    ├── TooManyRequests     more came at once than are let in: slow down
-    ├── UnknownRoute        nothing answers at this path
-    ├── WrongMethod         this path answers other methods
-    ├── UnknownVideo        no video has this id, or none of the asker's
-    ├── NotPlayable         there is nothing to play yet, or never will be
-    ├── Refused             the file breaks the spec; carries every violation
-    ├── WrongMove           no arrow leads from this state to that one: a bug, or news come late
-    ├── LostRace            somebody else changed the video first: read it again
-    ├── BadMedia            a tool read the file and gave it up: trying again will not help
-    ├── ToolFailed          a tool is missing, hung or was killed: trying again may help
-    └── Unavailable         storage, table or queue did not answer: try again later
-        └── StorageFull     there is no room: try again once somebody has made some
+    ├── BadRequest
+    │   ├── UnreadableBody
+    │   ├── BodyTooLarge
+    │   └── SlowRequest
+    ├── NoToken
+    ├── BadToken
+    │   └── ExpiredToken
+    ├── ExpiredLink
+    ├── ForbiddenHost
+    ├── ForbiddenOrigin
+    ├── QuotaExceeded
+    ├── TooManyRequests
+    ├── UnknownRoute
+    ├── WrongMethod
+    ├── UnknownVideo
+    ├── NotPlayable
+    ├── Rejected
+    ├── WrongMove
+    ├── LostRace
+    ├── BadMedia
+    ├── ToolFailed
+    │   └── ToolExhausted
+    └── Unavailable
+        └── StorageFull
 
-A class exists where a caller acts differently. ``api.STATUS_OF`` turns them into
-status codes; nothing here knows HTTP.
+A class exists where a caller acts differently. The first sentence of its docstring says when it is
+raised, the second paragraph what an app does about it: ``make docs`` makes the table of error codes of both.
+``api.STATUS_OF`` turns errors into status codes; nothing here knows HTTP.
 """
 
 import errno
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from videos.suggestions import SuggestionsFor, merged, unique
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One broken rule of the spec, for programs (``rule``) and for people (the rest)."""
+class Violation:
+    """One violation of the spec: ``rule`` is for programs, the rest is for people.
+
+    ``suggestions`` has what is expected, then all of ``suggestions_for``, labelled; old records lack those.
+    """
 
     rule: str
     found: str
     expected: str
     message: str
     suggestions: tuple[str, ...] = ()
+    suggestions_for: SuggestionsFor = field(default_factory=SuggestionsFor)
 
 
 class VideoError(Exception):
-    """A refusal: a sentence and suggestions for people, a stable ``code`` for programs.
+    """An error with a sentence and suggestions for people, and a stable ``code`` for programs.
 
-    ``details`` are further fields of the answer, such as ``violations``. ``retry_after_s`` is when
-    the same request may succeed; None if it will not by itself.
+    Attributes:
+        suggestions_for: the suggestions by reader; unless given, all are for the developer.
+        public: what clients are told instead, if the message may hold what a tool printed, or a path of ours.
+        details: further fields of the answer, such as ``violations``.
+        retry_after_s: when the same request may succeed; None if waiting does not help.
     """
 
     code = "video_error"
+    public = ""
     retry_after_s: int | None = None
 
-    def __init__(self, message: str, *, suggestions: Sequence[str] = (), **details: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        suggestions: Sequence[str] = (),
+        suggestions_for: SuggestionsFor | None = None,
+        **details: Any,
+    ) -> None:
         super().__init__(message)
         self.suggestions = tuple(suggestions)
+        self.suggestions_for = suggestions_for or SuggestionsFor(developer=self.suggestions)
         self.details = details
 
 
 class BadRequest(VideoError):
+    """The request is malformed, or contradicts itself.
+
+    Correct it as ``error`` says, then resend it.
+    """
+
     code = "bad_request"
 
 
 class UnreadableBody(BadRequest):
+    """The body or clip is of an unsupported type.
+
+    Send a type that ``suggestions`` names.
+    """
+
     code = "unsupported_media_type"
 
 
 class BodyTooLarge(BadRequest):
+    """The body exceeds what the route takes.
+
+    Ask for a ticket, then send the file to storage.
+    """
+
     code = "body_too_large"
 
 
 class SlowRequest(BadRequest):
+    """The request did not arrive in time.
+
+    Send it again, on a better network.
+    """
+
     code = "request_timeout"
 
 
 class NoToken(VideoError):
+    """The request has no bearer token.
+
+    Sign the user in, then send a bearer token.
+    """
+
     code = "token_missing"
 
 
 class BadToken(VideoError):
+    """The token is not valid for this service.
+
+    Do not retry: ``error`` says what is wrong.
+    """
+
     code = "token_refused"
 
 
 class ExpiredToken(BadToken):
+    """The token has expired.
+
+    Get a new token, then repeat the request.
+    """
+
     code = "token_expired"
 
 
 class ExpiredLink(VideoError):
+    """The pass in a playback link has expired.
+
+    Read the metadata again: it has new links.
+    """
+
     code = "link_expired"
 
 
+class ForbiddenHost(VideoError):
+    """The request names a host that is not the server's.
+
+    Use `localhost` or an IP address.
+    """
+
+    code = "host_not_allowed"
+
+
+class ForbiddenOrigin(VideoError):
+    """A web page of this origin may not change anything.
+
+    Ask the operator to allow it.
+    """
+
+    code = "origin_not_allowed"
+
+
 class QuotaExceeded(VideoError):
+    """The owner's daily upload quota is used up.
+
+    Wait until ``quota.resets_at``.
+    """
+
     code = "quota_exceeded"
 
     def __init__(self, quota: dict[str, dict[str, int]], *, resets_at: datetime, retry_after_s: int) -> None:
+        suggestion = f"Try again after {resets_at.isoformat()}; quotas reset daily at 00:00 UTC."
         super().__init__(
-            "Today's uploads are used up.",
-            suggestions=[f"Try again after {resets_at.isoformat()}: the quota is for a day, in UTC."],
+            "Daily upload quota exceeded.",
+            suggestions=[suggestion],
+            suggestions_for=SuggestionsFor.everyone(suggestion),
             quota={**quota, "resets_at": resets_at.isoformat()},
         )
         self.retry_after_s = retry_after_s
 
 
 class TooManyRequests(VideoError):
+    """More requests arrived than are let in.
+
+    Wait as ``Retry-After`` says; poll less often.
+    """
+
     code = "too_many_requests"
     retry_after_s = 1
 
     def __init__(self) -> None:
         super().__init__(
             "Too many requests.",
-            suggestions=["Wait a second, then go on; poll no more often than retry_after_ms says."],
+            suggestions=["Wait one second, then retry. When polling, wait retry_after_ms between requests."],
         )
 
 
 class UnknownRoute(VideoError):
+    """No such route, or no such file of this video.
+
+    Correct the path; metadata lists the files.
+    """
+
     code = "unknown_route"
 
 
 class WrongMethod(VideoError):
+    """The path does not answer this method.
+
+    Use a method that ``suggestions`` names.
+    """
+
     code = "method_not_allowed"
 
 
 class UnknownVideo(VideoError):
+    """No video of this owner has this id.
+
+    Forget the id; ask for a new ticket.
+    """
+
     code = "unknown_video"
 
     def __init__(self, video_id: str) -> None:
         super().__init__(
             f"No video has the id {video_id[:64]!r}.",
-            suggestions=[
-                "Use the id that POST /upload answered.",
-                "The video may have been deleted; ask for a new upload ticket.",
-            ],
+            suggestions=["Use the id returned by POST /upload.", "If it was deleted, ask for a new ticket."],
         )
 
 
 class NotPlayable(VideoError):
+    """The file is not there yet, or never will be.
+
+    Poll the status; stop at a final ``state``.
+    """
+
     code = "not_playable"
 
 
-class Refused(VideoError):
+class Rejected(VideoError):
+    """The file violates the spec.
+
+    Show ``violations``: each says how to fix the file.
+    """
+
     code = "video_refused"
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        every_suggestion = dict.fromkeys(text for problem in problems for text in problem.suggestions)
+    def __init__(self, violations: Sequence[Violation]) -> None:
         super().__init__(
-            problems[0].message,
-            suggestions=tuple(every_suggestion),
-            violations=[asdict(problem) for problem in problems],
+            violations[0].message,
+            suggestions=unique(violation.suggestions for violation in violations),
+            suggestions_for=merged([violation.suggestions_for for violation in violations]),
+            violations=[asdict(violation) for violation in violations],
         )
-        self.problems = tuple(problems)
+        self.violations = tuple(violations)
 
 
 class WrongMove(VideoError):
+    """The video's state does not allow this step.
+
+    Read the status again.
+    """
+
     code = "wrong_move"
 
 
 class LostRace(VideoError):
+    """Somebody else changed the video first.
+
+    Read the status again; it may be done.
+    """
+
     code = "lost_race"
 
 
 class BadMedia(VideoError):
+    """A media tool cannot read the file.
+
+    Send another file; retrying does not help.
+    """
+
     code = "bad_media"
+    public = "The file cannot be processed."
 
 
 class ToolFailed(VideoError):
+    """A media tool is missing or was killed.
+
+    Retry as ``Retry-After`` says.
+    """
+
     code = "tool_failed"
+    public = "Files cannot be processed at the moment."
     retry_after_s = 2
 
 
+class ToolExhausted(ToolFailed):
+    """A media tool reached its limits, or crashed.
+
+    Retry once; then the file is rejected.
+    """
+
+    code = "tool_exhausted"
+
+
 class Unavailable(VideoError):
+    """Storage, table, queue or token issuer is down.
+
+    Retry as ``Retry-After`` says.
+    """
+
     code = "unavailable"
     retry_after_s = 2
 
 
 class StorageFull(Unavailable):
+    """No space is left to store anything.
+
+    Retry as ``Retry-After`` says.
+    """
+
     code = "storage_full"
     retry_after_s = 60
 
     def __init__(self) -> None:
+        wait = ("Try again later. Accepted videos are kept.",)
+        all_of_it = (*wait, "Operator: free space on the disk of the data folder, or in the functions' /tmp.")
         super().__init__(
-            "There is no room left to store anything.",
-            suggestions=[
-                "Try again later; what was accepted before is kept.",
-                "If you run the service, make room: on the disk of its folder, or in /tmp of its functions.",
-            ],
+            "Storage is full.",
+            suggestions=all_of_it,
+            suggestions_for=SuggestionsFor(ios=wait, android=wait, computer=wait, developer=all_of_it),
         )
 
     @staticmethod
-    def is_meant(error: OSError) -> bool:
-        """Whether this is how the system says it."""
+    def matches(error: OSError) -> bool:
+        """Whether ``error`` means that the disk or the disk quota is full."""
         return error.errno in (errno.ENOSPC, errno.EDQUOT)

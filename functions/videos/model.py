@@ -1,42 +1,65 @@
-"""What a video is, what we know of its file, and the states it moves through."""
+"""A video: its record, the measurements of its file, and its states."""
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from enum import StrEnum
-from math import ceil
 from typing import Any, Self
 
-from videos.errors import Problem, QuotaExceeded, WrongMove
+from videos.errors import Violation, WrongMove
 
 
 class State(StrEnum):
-    AWAITING_UPLOAD = "awaiting_upload"  # a ticket is out
-    QUEUED = "queued"  # the file keeps the spec and waits for a worker
-    PROCESSING = "processing"  # a worker has it; it may be playable already
-    COMPLETED = "completed"  # every output is there
+    AWAITING_UPLOAD = "awaiting_upload"  # a ticket was issued
+    QUEUED = "queued"  # the file meets the spec and waits for a worker; playable if it could be copied
+    PROCESSING = "processing"  # a worker has started
+    COMPLETED = "completed"  # every output is published
     REJECTED = "rejected"  # the file breaks the spec
-    FAILED = "failed"  # we could not process it, however often we tried
-    EXPIRED = "expired"  # nothing was uploaded in time
+    FAILED = "failed"  # processing failed after every retry
+    EXPIRED = "expired"  # nothing was uploaded before the ticket expired
 
 
-# One row per state: the states it may move to. The README draws this.
+class OutputName(StrEnum):
+    P720 = "720p"
+    P720_HEVC = "720p-hevc"  # a stream copy; not every player decodes HEVC
+    P720_TURNED = "720p-turned"  # a stream copy; the player rotates or scales it
+    P540 = "540p"
+    P360 = "360p"
+    POSTER = "poster"
+    SPRITE = "sprite"
+
+
+# One row per state: the states it may move to.
 MOVES: dict[State, frozenset[State]] = {
-    State.AWAITING_UPLOAD: frozenset({State.QUEUED, State.REJECTED, State.FAILED, State.EXPIRED}),
+    State.AWAITING_UPLOAD: frozenset(
+        {State.AWAITING_UPLOAD, State.QUEUED, State.REJECTED, State.FAILED, State.EXPIRED}
+    ),
     State.QUEUED: frozenset({State.PROCESSING, State.FAILED}),
     State.PROCESSING: frozenset({State.PROCESSING, State.COMPLETED, State.REJECTED, State.FAILED}),
     State.COMPLETED: frozenset(),
     State.REJECTED: frozenset(),
-    State.FAILED: frozenset({State.AWAITING_UPLOAD, State.QUEUED}),  # an operator sent it back
+    State.FAILED: frozenset({State.AWAITING_UPLOAD, State.QUEUED}),  # an operator redrives it
     State.EXPIRED: frozenset(),
 }
-# The upright H.264 renditions that every video ends up with, best first.
-LADDER_PX = {"720p": (720, 1280), "540p": (540, 960), "360p": (360, 640)}
+# The upright H.264 renditions of every completed video, best first.
+LADDER_PX = {
+    OutputName.P720: (720, 1280),
+    OutputName.P540: (540, 960),
+    OutputName.P360: (360, 640),
+}
+# Faults that re-encoding cannot repair.
+PROTECTED = "The file is encrypted (DRM)."
+ELSEWHERE = "The file refers to media in another file."
 FINISHED = frozenset({State.COMPLETED, State.REJECTED, State.FAILED, State.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
-    """The first sound track that can be read."""
+    """The first enabled audio track that can be read.
+
+    Attributes:
+        starts_at_s: when it starts, relative to the video; negative if before.
+        copy_obstacles: why it is encoded instead of copied, one sentence each.
+    """
 
     stream_index: int
     codec: str
@@ -47,25 +70,45 @@ class Audio:
     duration_s: float = 0.0
     loudness_lufs: float | None = None  # integrated, EBU R 128; None until measured
     true_peak_dbtp: float | None = None
+    starts_at_s: float = 0.0
+    copy_obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colors:
+    """Color tags by ffprobe's names; "" where there is none."""
+
+    primaries: str = ""
+    transfer: str = ""
+    matrix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """Facts about one file, as measured from its samples where headers can lie.
+    """Measurements of one file; taken from its samples wherever a header could be wrong.
 
     Attributes:
-        content: what the bytes are, as a MIME type by libmagic.
+        content: MIME type, detected by libmagic.
         width_px, height_px: as displayed, after cropping, sample aspect ratio and rotation.
-        other_sizes: every further displayed size met in the stream, ``"1280x720"``.
-        cropped: the container shows a part of the picture only.
-        rotation: clockwise quarter turns a player makes, in degrees: 0, 90, 180 or 270.
-        frame_rate: frames per second, 1 ÷ the mean of the ordinary gaps between frames.
-        hidden_frames: how many frames an edit list hides; they are in the file all the same.
-        closed_gops: every keyframe can be decoded from without what came before it.
-        odd_gap_share: how many of the gaps are no ordinary ones, 0.0 to 1.0.
-        duration_s: the longest track's samples.
-        color_*: as the bitstream says, else the container; "" where neither does.
-        faults: what makes the file unusable, a sentence each: missing bytes, encryption…
+        other_sizes: every other displayed size in the stream, such as ``"1280x720"``.
+        coded_width_px, coded_height_px: the largest coded size of any frame or parameter set.
+        cropped_width_px, cropped_height_px: the coded size less what bitstream and container crop.
+        cropped: the container crops the picture.
+        interlaced: some frames consist of two fields.
+        rotation: how far a player rotates it clockwise, in degrees: 0, 90, 180 or 270.
+        frame_rate: frames per second, 1 ÷ the mean of the regular gaps between frames.
+        hidden_frames: how many frames an edit list hides; they are still in the file.
+        starts_hidden: an edit list hides the beginning of fragments, which tools skip only when told to.
+        skipped_frames: how many frames a decoder may leave out where recordings are joined.
+        closed_gops: decoding can start at every keyframe.
+        odd_gap_share: the share of irregular gaps, of their number or of their time, 0.0 to 1.0.
+        duration_s: from the first to the last moment of all tracks, from their samples.
+        video_duration_s: the same, of the video track alone.
+        color_*: from the bitstream, else the container; "" if neither has a value, or the range changes.
+        color_range_changes: some frames have full range, others limited range.
+        other_colors: different color tags of other frames or parameter sets.
+        copy_obstacles: why the video is encoded instead of copied, one sentence each.
+        faults: what makes the file unusable, one sentence each: missing bytes, encryption…
     """
 
     content: str
@@ -80,26 +123,37 @@ class Media:
     height_px: int = 0
     other_sizes: tuple[str, ...] = ()
     sample_aspect_ratio: str = "1:1"
+    coded_width_px: int = 0
+    coded_height_px: int = 0
+    cropped_width_px: int = 0
+    cropped_height_px: int = 0
     cropped: bool = False
+    interlaced: bool = False
     rotation: int = 0
     mirrored: bool = False
     frame_rate: float = 0.0
     odd_gap_share: float = 0.0
     frame_count: int = 0
     hidden_frames: int = 0
+    starts_hidden: bool = False
+    skipped_frames: int = 0
     closed_gops: bool = True
     duration_s: float = 0.0
+    video_duration_s: float = 0.0
     bit_rate: int = 0
     color_range: str = ""
+    color_range_changes: bool = False
     color_primaries: str = ""
     color_transfer: str = ""
     color_space: str = ""
+    other_colors: tuple[Colors, ...] = ()
     audio: Audio | None = None
+    copy_obstacles: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
     @property
     def upright(self) -> bool:
-        """Whether the coded picture is the displayed one: no turn, no mirror, square pixels."""
+        """Whether the coded picture equals the displayed one: no rotation, no mirroring, square pixels."""
         return not self.rotation and not self.mirrored and self.sample_aspect_ratio == "1:1"
 
 
@@ -115,9 +169,9 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
-    """Where HLS finds a rendition in its own file: an init section, then one segment after the other.
+    """The byte ranges of a rendition that HLS plays: an init section, then consecutive segments.
 
-    ``codecs`` is what a player must be able to decode, as in RFC 6381.
+    ``codecs`` lists what a player must decode, as in RFC 6381.
     """
 
     codecs: str
@@ -129,7 +183,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """How stills lie on a sprite sheet: row by row, one for every ``every_s`` of the video."""
+    """The layout of a sprite sheet: row by row, one still per ``every_s`` of video."""
 
     every_s: float
     tiles: int
@@ -142,20 +196,29 @@ class Sheet:
 class Output:
     """One published file: a rendition, or a picture (``codec`` "mjpeg")."""
 
-    name: str  # "720p", "720p-hevc", "720p-turned", "540p", "360p", "poster", "sprite"
+    name: OutputName
     key: str
     content_type: str
     codec: str
     width_px: int
     height_px: int
     size_bytes: int
-    segments: Segments | None = None  # of a rendition
-    sheet: Sheet | None = None  # of the sprite
+    segments: Segments | None = None  # renditions only
+    sheet: Sheet | None = None  # the sprite only
 
 
-def source_key(video_id: str) -> str:
-    """Where the upload of a video lies; known without its record, which may be gone."""
-    return f"uploads/{video_id}"
+# Keys need no record, which may be deleted.
+INBOX = "uploads/"
+
+
+def inbox_key(video_id: str) -> str:
+    """Where a ticket puts its file, until the check takes it."""
+    return f"{INBOX}{video_id}"
+
+
+def sources_prefix(video_id: str) -> str:
+    """The key prefix of what the checks took."""
+    return f"sources/{video_id}/"
 
 
 def outputs_prefix(video_id: str) -> str:
@@ -164,21 +227,27 @@ def outputs_prefix(video_id: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """One upload and what became of it. Immutable: a step makes the next one with ``to``.
+    """One upload and everything made from it. Immutable: a step creates the next version with ``to``.
 
     Attributes:
-        owner: who may see it; "" for one that was uploaded while access was open.
-        pass_secret: what signs its playback links, if it has an owner; never shown.
-        version: the count of writes; ``Videos.update`` compares it, so it is the only lock.
-        poster_time_s: the moment of the video that its poster shows.
-        blurhash: what to show until the poster is there; "" until it is made.
+        owner: who may see it; "" if it was uploaded while access was open.
+        pass_secret: signs its playback links, if it has an owner; never sent to clients.
+        version: the number of writes; ``Videos.update`` compares it: the only lock.
+        poster_time_s: the time in the video that its poster shows.
+        blurhash: placeholder for the poster; "" until computed.
         progress: 0 to 100; never goes down.
-        time_left_s: an estimate, while it is worked on.
-        playable_at, completed_at: when the first output, and the last, could be had.
-        attempt: the run of the transcode step that may publish; names its folder of outputs.
-        attempts: how many such runs were begun.
-        rounds: how often ``recover_videos`` had to set it going again.
-        recover_at: when ``recover_videos`` should look, if nothing happened by then;
+        time_left_s: an estimate, while it is being processed.
+        playable_at, completed_at: when the first and the last output were published.
+        problems: the violations; records are stored under this field name.
+        failure: for operators, why it failed, or what proved it broken; never sent to clients, as it may
+            hold what a tool printed.
+        source: the file that the check took, or rejected; None before.
+        attempt: the check or transcode at work, which may publish; names its folders. "" if there is none.
+        attempts: how many attempts failed through no fault of the file.
+        exhausted: how often a tool ran into its limits, since the last success.
+        lost: how many attempts ended with their worker, and theirs alone.
+        rounds: how often ``recover_videos`` re-queued it.
+        recover_at: when ``recover_videos`` should check it, unless a step writes first;
             None once finished.
     """
 
@@ -201,31 +270,43 @@ class Video:
     recover_at: datetime | None = None
     source: StoredObject | None = None
     media: Media | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Violation, ...] = ()
     warnings: tuple[str, ...] = ()
     attempt: str = ""
     attempts: int = 0
+    exhausted: int = 0
+    lost: int = 0
     rounds: int = 0
     outputs: tuple[Output, ...] = ()
     failure: str = ""
 
     @property
+    def inbox_key(self) -> str:
+        return inbox_key(self.id)
+
+    @property
     def source_key(self) -> str:
-        return source_key(self.id)
+        """Where its file is: in the inbox, until the check takes it."""
+        return self.source.key if self.source else self.inbox_key
 
     @property
     def outputs_prefix(self) -> str:
-        """Where every output of every attempt lies."""
+        """The key prefix of the outputs of all attempts."""
         return outputs_prefix(self.id)
 
     @property
-    def attempt_prefix(self) -> str:
-        """Where the outputs of the attempt lie that may publish."""
-        return f"{self.outputs_prefix}{self.attempt}/"
+    def attempt_prefixes(self) -> tuple[str, str]:
+        """The key prefixes of what the current attempt takes, and of what it makes."""
+        return f"{sources_prefix(self.id)}{self.attempt}/", f"{self.outputs_prefix}{self.attempt}/"
+
+    @property
+    def setbacks(self) -> int:
+        """How many attempts came to nothing."""
+        return self.attempts + self.exhausted + self.lost
 
     @property
     def playable(self) -> bool:
-        """Whether an output can be played; once true it stays, unless the file turns out to be broken."""
+        """Whether an output can be played. Stays true unless decoding proves the file broken."""
         return self.playable_at is not None
 
     @property
@@ -234,24 +315,24 @@ class Video:
 
     @property
     def files(self) -> frozenset[str]:
-        """The keys of everything stored that belongs to it; all else under its name is left over."""
+        """The keys of all its stored files; any other key under its id is left over."""
         source = () if self.state in (State.REJECTED, State.EXPIRED) else (self.source_key,)
         return frozenset((*source, *(output.key for output in self.outputs)))
 
-    def output(self, name: str) -> Output | None:
+    def output(self, name: OutputName) -> Output | None:
         return next((output for output in self.outputs if output.name == name), None)
 
     def to(self, state: State, *, at: datetime, recover_at: datetime | None = None, **facts: Any) -> Self:
-        """This video, one step further.
+        """This video in its next state.
 
         Args:
-            at: the time of the step.
-            recover_at: when to look again; must be given unless ``state`` is a finished one.
-            **facts: further fields to change. ``progress`` is raised, never lowered; an estimate
-                of the time left is forgotten unless it is made anew.
+            at: the time of the change.
+            recover_at: when to check it again; required unless ``state`` is final.
+            **facts: other fields to change. ``progress`` never goes down; ``time_left_s`` is
+                reset unless given.
 
         Raises:
-            WrongMove: no arrow leads there.
+            WrongMove: ``MOVES`` has no such transition.
         """
         if state not in MOVES[self.state]:
             raise WrongMove(f"Video {self.id} is {self.state}; it cannot become {state}.")
@@ -260,50 +341,5 @@ class Video:
         return replace(self, state=state, updated_at=at, recover_at=recover_at, **facts)
 
     def postponed(self, recover_at: datetime, *, rounds: int = 0) -> Self:
-        """The same video, to be looked at again later; ``rounds`` are counted."""
+        """The same video with a later ``recover_at``; ``rounds`` is added to its count."""
         return replace(self, recover_at=recover_at, rounds=self.rounds + rounds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What one owner may upload in a day, by UTC; 0 is no limit."""
-
-    uploads: int = 0
-    size_bytes: int = 0
-
-
-UNLIMITED = Quota()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
-    """What registering a video takes from its owner's quota."""
-
-    owner: str
-    at: datetime
-    size_bytes: int
-    quota: Quota
-
-    @property
-    def day(self) -> str:
-        return self.at.astimezone(UTC).date().isoformat()
-
-    @property
-    def resets_at(self) -> datetime:
-        return datetime.combine(self.at.astimezone(UTC).date() + timedelta(days=1), time(tzinfo=UTC))
-
-    def fits(self, uploads: int, size_bytes: int) -> bool:
-        """Whether enough is left for it when so much of the day's quota is used."""
-        most = self.quota
-        return not (0 < most.uploads < uploads + 1 or 0 < most.size_bytes < size_bytes + self.size_bytes)
-
-    def refusal(self, uploads: int, size_bytes: int) -> QuotaExceeded:
-        """For an owner who has used so much of the day's quota already."""
-        return QuotaExceeded(
-            {
-                "uploads": {"limit": self.quota.uploads, "used": uploads},
-                "bytes": {"limit": self.quota.size_bytes, "used": size_bytes},
-            },
-            resets_at=self.resets_at,
-            retry_after_s=ceil((self.resets_at - self.at).total_seconds()),
-        )

@@ -1,17 +1,20 @@
-"""Everything a step works with: the three ports, the media tools, the spec and a clock."""
+"""What a step needs: the three ports, the media tools, the spec and a clock."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from videos import counters, logs, metrics
+from videos import policy
+from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
-from videos.model import UNLIMITED, Charge, Quota, Video
+from videos.model import Video
 from videos.ports import Jobs, Storage, Videos
-from videos.rules import SPEC, Spec
+from videos.quota import UNLIMITED, Charge, Quota
+from videos.telemetry import counters, logs, metrics
 from videos.tools import MediaTools
 
 
@@ -21,19 +24,22 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One per process, made by ``wiring``; tests make their own.
+    """One per process, created by ``wiring``; tests create their own.
 
     Attributes:
-        ticket_lasts: how long an upload may take to begin; phones are on slow networks.
-        links_last_s: how long a signed playback URL is good for.
-        look_again: how long a video may be silent before ``recover_videos`` looks at it.
-        queue_patience: how long a job may wait in the queue before it is taken for lost; longer than
-            any backlog, or every waiting video would get a job after the other.
-        most_attempts: how often a transcode is begun before the video has failed.
-        most_rounds: how often ``recover_videos`` sets a video going before it has failed.
-        quota: what one owner may upload in a day.
-        workspace: where temporary folders are made; None for the system's place. In local
-            mode on the disk of the storage, so that files are linked instead of copied.
+        ticket_ttl: how long after its ticket an upload may start.
+        link_ttl_s: how long a signed playback URL is valid.
+        silence_limit: how long a video may go without a write before ``recover_videos`` checks it.
+        queue_timeout: how long a job may wait before it is presumed lost; must exceed any
+            backlog, or waiting videos are re-queued again and again.
+        max_failures: attempts that fail through no fault of the file before a video is marked failed.
+        max_lost: attempts that end with their worker before a video is marked failed.
+        max_rounds: recoveries before a video is marked failed.
+        quota: what one owner may upload per day.
+        now: the current time in UTC.
+        monotonic: a monotonic clock in seconds, to measure durations.
+        workspace: where temporary folders are created; None for the system's default. In
+            local mode on the storage's disk, so that files are hard-linked, not copied.
     """
 
     storage: Storage
@@ -43,52 +49,54 @@ class Service:
     spec: Spec = SPEC
     quota: Quota = UNLIMITED
     now: Callable[[], datetime] = utc_now
-    ticket_lasts: timedelta = timedelta(hours=1)
-    links_last_s: int = 3600
-    look_again: timedelta = timedelta(minutes=2)
-    queue_patience: timedelta = timedelta(minutes=30)
-    most_attempts: int = 5
-    most_rounds: int = 12
+    monotonic: Callable[[], float] = time.monotonic
+    ticket_ttl: timedelta = policy.TICKET_TTL
+    link_ttl_s: int = policy.LINK_TTL_S
+    silence_limit: timedelta = policy.SILENCE_LIMIT
+    queue_timeout: timedelta = policy.QUEUE_TIMEOUT
+    max_failures: int = policy.MAX_FAILURES
+    max_lost: int = policy.MAX_LOST
+    max_rounds: int = policy.MAX_ROUNDS
     workspace: Path | None = None
 
     def register(self, video: Video, charge: Charge | None = None) -> Video:
-        """Write a new video, count it and charge its owner, or none of it. Raises LostRace, QuotaExceeded."""
-        figures = counters.of_new()
-        registered = self.videos.add(video, counters.counts(figures), charge)
+        """Add a video, its counts and its charge in one transaction. Raises LostRace, QuotaExceeded."""
+        values = counters.of_registration()
+        registered = self.videos.add(video, counters.counts(values), charge)
         logs.about(video.id)
-        metrics.emit(figures)
+        metrics.emit(values)
         return registered
 
     def record(self, before: Video, after: Video) -> Video:
-        """Write what became of a video, unless somebody has since, and count what happened.
+        """Write the video's next version and its counts in one transaction.
 
-        Raises LostRace; then nothing was counted either.
+        Raises LostRace if the video changed since ``before``; nothing is written or counted then.
         """
-        figures = counters.of_step(before, after)
-        recorded = self.videos.update(after, counters.counts(figures))
-        metrics.emit(figures)
+        values = counters.of_update(before, after)
+        recorded = self.videos.update(after, counters.counts(values))
+        metrics.emit(values)
         return recorded
 
     def erase(self, video_id: str) -> None:
-        """Remove a record, and count that. Raises UnknownVideo if there is none any more."""
-        figures = counters.of_end()
-        self.videos.delete(video_id, counters.counts(figures))
-        metrics.emit(figures)
+        """Delete a record and count the deletion. Raises UnknownVideo if there is no record."""
+        values = counters.of_deletion()
+        self.videos.delete(video_id, counters.counts(values))
+        metrics.emit(values)
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:
-        """A temporary folder that only we can read, removed with all that is in it.
+        """A temporary folder that only this user can read, removed on exit.
 
-        Raises StorageFull in place of an OSError that says so, whatever is done in it.
+        Raises StorageFull if the body fails because the disk is full.
         """
         try:
             if self.workspace:
-                self.workspace.mkdir(parents=True, exist_ok=True)
+                self.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(
                 prefix="video-", dir=self.workspace, ignore_cleanup_errors=True
             ) as folder:
                 yield Path(folder)
         except OSError as error:
-            if StorageFull.is_meant(error):
+            if StorageFull.matches(error):
                 raise StorageFull from error
             raise

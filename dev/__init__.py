@@ -1,0 +1,1 @@
+"""Programs that developers run: demo, benchmark, load test, emulator, bill of materials."""

@@ -1,0 +1,85 @@
+"""Check local files as uploads are checked: ``python -m videos.cli.check_files FILE…``.
+
+Exit status: 0 if every file would be accepted, 1 if any would be rejected, 2 if any is missing.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from videos import wiring
+from videos.checking.probe import probe
+from videos.checking.rules import check, warnings
+from videos.errors import Rejected, ToolFailed
+from videos.web import views
+
+COMMAND = "ffmpeg -i INPUT"
+
+
+def report(file: Path) -> dict[str, Any]:
+    """The result of checking ``file`` as an upload. Raises ToolFailed if ffprobe or libmagic cannot run."""
+    tools, spec = wiring.check_settings()
+    media = probe(file.absolute(), tools)  # ffprobe would take -x.mp4 for an option
+    violations = check(media, spec)
+    return {
+        "file": str(file),
+        "accepted": not violations,
+        "specs": msgspec.to_builtins(views.specs(media)) if media.codec else None,
+        "warnings": list(warnings(media)) if not violations else [],
+        **(Rejected(violations).details if violations else {}),
+    }
+
+
+def reasons(violations: Iterable[Mapping[str, Any]], file: Path) -> Iterable[str]:
+    """Every violation and its suggestions, as lines; the ffmpeg command comes once, last."""
+    commands: dict[str, None] = {}
+    for violation in violations:
+        yield str(violation["message"])
+        for suggestion in violation["suggestions"]:
+            if COMMAND in suggestion:
+                commands[suggestion.replace("INPUT", shlex.quote(str(file)))] = None
+            else:
+                yield f"  • {suggestion}"
+    yield from commands
+
+
+def _lines(result: Mapping[str, Any]) -> Iterable[str]:
+    if result["accepted"]:
+        specs = result["specs"]
+        yield (
+            f"{result['file']}: accepted, {specs['width']}x{specs['height']}, {specs['fps']:g} fps, "
+            f"{specs['codec']}, {specs['duration']:g} s"
+        )
+        yield from (f"  {warning}" for warning in result["warnings"])
+    else:
+        yield f"{result['file']}: rejected"
+        yield from (f"  {line}" for line in reasons(result["violations"], Path(result["file"])))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m videos.cli.check_files",
+        description="Check whether files would be accepted, and list every violation.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    arguments = parser.parse_args()
+    if missing := [str(file) for file in arguments.files if not file.is_file()]:
+        parser.error(f"no such file: {', '.join(missing)}")
+    try:
+        results = [report(file) for file in arguments.files]
+    except ToolFailed as error:
+        parser.exit(2, f"{error} {' '.join(error.suggestions)}\n")
+    for result in results:
+        print(json.dumps(result) if arguments.json else "\n".join(_lines(result)))
+    return 0 if all(result["accepted"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""List the videos in the dead-letter queue and re-queue them: ``python -m videos.cli.redrive``.
+
+``--list`` only lists them. Configured by the functions' environment variables; see ``wiring``.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from videos import wiring
+from videos.errors import Unavailable, UnknownVideo
+from videos.model import State
+from videos.ports import Jobs, Videos
+from videos.steps.recover_videos import redrive
+
+MAX_SHOWN = 1000
+
+
+def reasons(jobs: Jobs, videos: Videos) -> Iterator[str]:
+    """One line per dead letter: the video id and why it failed."""
+    for video_id in jobs.dead(limit=MAX_SHOWN):
+        try:
+            video = videos.get(video_id)
+        except UnknownVideo:
+            yield f"{video_id[:100]!a}: deleted, or a malformed job message"
+        else:
+            failed = video.state is State.FAILED
+            yield f"{video.id}: {video.state}{f': {video.failure}' if failed else ''}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m videos.cli.redrive",
+        description="List the videos in the dead-letter queue with their failure, then re-queue them.",
+    )
+    parser.add_argument("--list", action="store_true", help="list only, do not re-queue")
+    list_only = parser.parse_args().list
+    service = wiring.service()
+    try:
+        for line in dict.fromkeys(reasons(service.jobs, service.videos)):
+            print(line)
+        if not list_only:
+            print(f"Re-queued: {redrive(service)}")
+    except Unavailable as error:
+        parser.exit(1, f"{error} {' '.join(error.suggestions)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Produces the outputs of a clip: the stream copy, renditions, stills."""

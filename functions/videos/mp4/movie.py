@@ -1,0 +1,124 @@
+"""Parses the MP4 files that our ffmpeg writes: tracks, fragments, codecs.
+
+Not for uploads; ``integrity`` checks those.
+
+Source: ISO/IEC 14496-12 for the boxes, 14496-15 and RFC 6381 for the names of codecs.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from videos.mp4.boxes import boxes, find
+
+PICTURE, SOUND = b"vide", b"soun"  # handler types of tracks
+DEFAULT_BASE_IS_MOOF = 0x20000  # flag of a tfhd
+# The optional fields of a trun: for all its samples, for the first, for each.
+DATA_OFFSET, FIRST_FLAGS = 0x1, 0x4
+DURATION, SIZE, FLAGS, DELAY = 0x100, 0x200, 0x400, 0x800
+DEFAULT_FLAGS = {DURATION: 0x8, SIZE: 0x10, FLAGS: 0x20}  # of a tfhd: one value for all samples of its traf
+NOT_A_KEYFRAME = 0x10000  # flag of a sample
+AAC_LC = "mp4a.40.2"  # the only audio codec we publish
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track of a movie; its times are in units of 1/``rate`` seconds.
+
+    Attributes:
+        late: how much later than the movie it starts, from its edit list.
+        skipped: how much of its beginning the edit list hides.
+    """
+
+    id: bytes
+    rate: int
+    late: int
+    skipped: int
+
+    def shown_s(self, at: int) -> float:
+        return (self.late + at - self.skipped) / self.rate
+
+
+def handler(trak: bytes) -> bytes:
+    """The handler type of a track: PICTURE or SOUND."""
+    return find(trak, b"mdia", b"hdlr")[8:12]
+
+
+def tracks(moov: bytes) -> dict[bytes, Track]:
+    """The tracks by handler type; at most one of each."""
+    movie_rate = int.from_bytes(find(moov, b"mvhd")[12:16])
+    return {handler(trak): _track(trak, movie_rate) for kind, trak in boxes(moov) if kind == b"trak"}
+
+
+def _track(trak: bytes, movie_rate: int) -> Track:
+    rate = int.from_bytes(find(trak, b"mdia", b"mdhd")[12:16])
+    edits = list(struct.iter_unpack(">IiI", find(trak, b"edts", b"elst")[8:]))
+    late = sum(empty for empty, begin, _ in edits if begin < 0) * rate // movie_rate
+    skipped = max(begin for _, begin, _ in edits)
+    return Track(id=find(trak, b"tkhd")[12:16], rate=rate, late=late, skipped=skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One video or audio frame: decoded ``at`` this time of its track, presented ``delay`` later."""
+
+    at: int
+    delay: int
+    duration: int
+    data: bytes
+    flags: int = 0
+
+    @property
+    def is_keyframe(self) -> bool:
+        return not self.flags & NOT_A_KEYFRAME
+
+
+def samples(fragment: bytes, track: Track) -> list[Sample]:
+    """The samples of a track in a fragment (moof and mdat)."""
+    found: list[Sample] = []
+    for traf in trafs(fragment, track):
+        at = int.from_bytes(find(traf, b"tfdt")[4:])
+        defaults = dict(
+            zip((DURATION, SIZE, FLAGS), struct.unpack_from(">III", find(traf, b"tfhd"), 8), strict=True)
+        )
+        run = find(traf, b"trun")
+        flags, count, place = struct.unpack_from(">III", run)
+        names = [name for name in (DURATION, SIZE, FLAGS, DELAY) if flags & name]
+        row = struct.Struct(f">{len(names)}i")
+        begin = 16 if flags & FIRST_FLAGS else 12
+        for number in range(count):
+            values = row.unpack_from(run, begin + number * row.size)
+            fields = {DELAY: 0, **defaults, **dict(zip(names, values, strict=True))}
+            if flags & FIRST_FLAGS and number == 0:
+                [fields[FLAGS]] = struct.unpack_from(">I", run, 12)
+            end = place + fields[SIZE]
+            data = fragment[place:end]
+            found.append(Sample(at, fields[DELAY], fields[DURATION], data, fields[FLAGS] & 0xFFFFFFFF))
+            at, place = at + fields[DURATION], end
+    return found
+
+
+def trafs(fragment: bytes, track: Track) -> list[bytes]:
+    """The traf boxes of a track in a moof: one, or none if it has no samples there."""
+    inside = boxes(find(fragment, b"moof"))
+    return [body for kind, body in inside if kind == b"traf" and find(body, b"tfhd")[4:8] == track.id]
+
+
+def codecs(moov: bytes) -> str:
+    """The codecs string (RFC 6381) of a movie, such as "avc1.640020,mp4a.40.2"."""
+    traks = {handler(trak): trak for kind, trak in boxes(moov) if kind == b"trak"}
+    descriptions = find(traks[PICTURE], b"mdia", b"minf", b"stbl", b"stsd")
+    kind, entry = next(boxes(descriptions, 8))
+    inside = dict(boxes(entry, 78))
+    picture = _hevc(inside[b"hvcC"]) if kind == b"hvc1" else f"avc1.{inside[b'avcC'][1:4].hex()}"
+    return ",".join([picture, AAC_LC] if SOUND in traks else [picture])
+
+
+def _hevc(configuration: bytes) -> str:
+    """Such as "hvc1.1.6.L93.B0": profile, compatibility, tier and level, constraints (14496-15, annex E)."""
+    profile, compatible = configuration[1], int.from_bytes(configuration[2:6])
+    mirrored = int(f"{compatible:032b}"[::-1], 2)
+    space, tier = ("", "A", "B", "C")[profile >> 6], "LH"[profile >> 5 & 1]
+    constraints = [f"{byte:X}" for byte in configuration[6:12].rstrip(b"\0")]
+    return ".".join(
+        ["hvc1", f"{space}{profile & 0x1F}", f"{mirrored:X}", f"{tier}{configuration[12]}", *constraints]
+    )

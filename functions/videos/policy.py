@@ -1,0 +1,78 @@
+"""Every timeout, delay and retry limit, and the relations that must hold between them.
+
+tests/test_policy.py compares the values repeated elsewhere: timeouts, visibility and receive counts in
+template.yaml, the queues of the local server.
+"""
+
+from datetime import timedelta
+from math import inf
+
+# ── Tickets and links
+TICKET_TTL = timedelta(hours=1)  # until an upload must have started; phones are on slow networks
+LINK_TTL_S = 3600  # validity of a signed playback URL
+
+# ── Polling: (age in seconds below which the hint holds, hint in milliseconds)
+Bands = tuple[tuple[float, int], ...]
+POLL_UPLOADING: Bands = ((30, 1000), (120, 3000), (inf, 10_000))  # since the ticket; uploads take a while
+POLL_UNPLAYABLE: Bands = ((1, 250), (4, 1000), (10, 3000), (inf, 10_000))  # since the file was stored
+POLL_PLAYABLE: Bands = ((5, 1000), (20, 3000), (inf, 10_000))  # the same; only its progress changes
+
+# ── One run of a media tool
+PROBE_TIMEOUT_S = 12.0  # a file of 6 MiB takes a tenth of a second
+COPY_TIMEOUT_S = 15.0  # 60 s of video take 0.2 s
+LADDER_TIMEOUT_S = 220.0  # 60 s of video take 40 s on two slow cores
+PROBES_A_CHECK = 3  # packets, those that are missing, then streams and keyframes
+COPIES_AN_ATTEMPT = 3  # the sound, if it is encoded; with colour tags; if that fails, without
+CHECK_S = PROBES_A_CHECK * PROBE_TIMEOUT_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S
+# The probe measures loudness.
+TRANSCODE_S = COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S + LADDER_TIMEOUT_S
+
+# ── One attempt at a check or a transcode
+PROGRESS_STEP_S = 1.0  # progress is written at most this often
+HEARTBEAT_S = 15.0  # and at least this often, to show that the attempt is alive
+LEASE_S = 90.0  # other deliveries leave an attempt alone if it wrote within this time
+LOOK_AGAIN_S = 5  # delay of a job that overtook its check
+
+# ── Recovery
+SILENCE_LIMIT = timedelta(
+    minutes=2
+)  # an upload or attempt without a write for longer is stalled, and is recovered
+QUEUE_TIMEOUT = timedelta(minutes=30)  # a job that waits longer is presumed lost
+RECOVER_EVERY_S = 60
+RECOVER_WITHIN_S = 45.0  # a recovery round starts no more work after this
+CLEAN_UP_AFTER_S = 60  # delay of the job that removes files left by a crash
+
+# ── Retries
+MAX_FAILURES = 5  # attempts of a video that fail through no fault of its file, before it is marked failed
+MAX_LOST = 5  # attempts of a video whose worker is lost, before it is marked failed
+MAX_EXHAUSTED = (
+    2  # runs of a tool into its limits, in checks and again in transcodes, before a file is rejected
+)
+MAX_RECEIVES = 20  # deliveries of a job before it is a dead letter; the record gives up before
+MAX_ROUNDS = 12  # recoveries of a video before it is marked failed
+
+# ── The queue
+MAX_DELAY_S = 900  # SQS's maximum delay
+MAX_PAUSE_S = 60
+VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as AWS recommends
+
+assert PROGRESS_STEP_S < HEARTBEAT_S
+assert 2 * HEARTBEAT_S < LEASE_S, "one heartbeat may be lost"
+assert CHECK_S < LEASE_S, "a check writes no heartbeat"
+assert COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S < LEASE_S, "a stream copy writes no heartbeat"
+assert timedelta(seconds=LEASE_S) < SILENCE_LIMIT < QUEUE_TIMEOUT
+assert RECOVER_WITHIN_S < RECOVER_EVERY_S < SILENCE_LIMIT.total_seconds()
+assert CLEAN_UP_AFTER_S <= MAX_DELAY_S
+assert MAX_PAUSE_S <= MAX_DELAY_S
+assert MAX_FAILURES + MAX_LOST + MAX_EXHAUSTED < MAX_RECEIVES, "the record gives up before the queue"
+assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second delivery during an attempt"
+
+
+def poll_after_ms(age_s: float, bands: Bands) -> int:
+    """The hint for a video of this age."""
+    return next(hint_ms for below_s, hint_ms in bands if age_s < below_s)
+
+
+def pause_s(receives: int) -> int:
+    """Retry delay in seconds after the ``receives``-th delivery failed: 2, 4, 8 … 60."""
+    return min(1 << receives, MAX_PAUSE_S)

@@ -1,0 +1,52 @@
+"""Reject or fail a video, and delete its leftover files."""
+
+from collections.abc import Sequence
+
+from videos.errors import UnknownVideo, Violation
+from videos.model import State, Video, inbox_key, outputs_prefix, sources_prefix
+from videos.service import Service
+
+
+def reject(video: Video, violations: Sequence[Violation], service: Service, *, failure: str = "") -> Video:
+    """Reject a video whose file proved broken during processing. ``sweep`` deletes its files.
+
+    ``failure`` is the tool's error output, for the log only: it may contain internal paths.
+    """
+    rejected = video.to(
+        State.REJECTED,
+        at=service.now(),
+        problems=tuple(violations),
+        failure=failure,
+        outputs=(),
+        playable_at=None,
+    )
+    return service.record(video, rejected)
+
+
+def fail(video: Video, reason: str, service: Service) -> Video:
+    """Mark a video failed for an internal reason. Keeps its upload and a dead letter, for ``redrive``."""
+    # Before the update: a crash in between leaves a spare letter, never a lost one.
+    service.jobs.bury(video.id)
+    return service.record(video, video.to(State.FAILED, at=service.now(), failure=reason))
+
+
+def sweep(video_id: str, service: Service, *, over: str = "") -> None:
+    """Delete every stored file of a video that its record does not reference.
+
+    Lists the files before reading the record: each then belongs to the running attempt, which
+    is spared, to the record, or to nothing.
+
+    Args:
+        over: an attempt that has ended, even if the record still names it.
+    """
+    prefixes = (sources_prefix(video_id), outputs_prefix(video_id))
+    stored = [key for prefix in prefixes for key in service.storage.keys(prefix)]
+    stored.append(inbox_key(video_id))
+    try:
+        video = service.videos.get(video_id)
+    except UnknownVideo:
+        leftover = stored
+    else:
+        running = () if video.finished or video.attempt == over else video.attempt_prefixes
+        leftover = [key for key in stored if key not in video.files and not key.startswith(running)]
+    service.storage.delete(*leftover)

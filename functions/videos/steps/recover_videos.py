@@ -1,0 +1,71 @@
+"""Recover stalled videos: put a job that looks after each, or fail it after too many."""
+
+import time
+from contextlib import suppress
+
+from videos.errors import LostRace, UnknownVideo
+from videos.model import State, Video
+from videos.policy import CLEAN_UP_AFTER_S, RECOVER_WITHIN_S
+from videos.service import Service
+from videos.steps.endings import fail
+from videos.telemetry import logs, metrics
+
+
+def redrive(service: Service) -> int:
+    """Re-queue every failed video, once an operator has fixed the cause.
+
+    Resets the record before the job: a job alone does not revive a video. Returns the number of dead letters.
+    """
+    return service.jobs.redrive(lambda video_id: _revive(video_id, service))
+
+
+def _revive(video_id: str, service: Service) -> None:
+    now = service.now()
+    with suppress(UnknownVideo):
+        video = service.videos.get(video_id)
+        if video.state is State.FAILED:
+            state = State.QUEUED if video.media else State.AWAITING_UPLOAD
+            reset = {"attempt": "", "attempts": 0, "exhausted": 0, "lost": 0, "rounds": 0, "failure": ""}
+            service.videos.update(video.to(state, at=now, recover_at=now + service.silence_limit, **reset))
+
+
+def recover_videos(
+    service: Service, *, limit: int = 100, within_s: float = RECOVER_WITHIN_S
+) -> list[tuple[str, str]]:
+    """Put a job for every stalled video. Checks and transcodes nothing itself, so none holds up the others.
+
+    In pages of ``limit`` videos, until none is overdue or ``within_s`` seconds have passed.
+
+    Returns:
+        For each video: (id, its state now or the error).
+    """
+    began = time.monotonic()
+    seen: dict[str, str] = {}
+    while page := [v for v in service.videos.overdue(service.now(), limit=limit) if v.id not in seen]:
+        for video in page:
+            if time.monotonic() - began > within_s:
+                return list(seen.items())
+            logs.about(video.id)
+            try:
+                seen[video.id] = str(_recover(video, service).state)
+            except Exception as error:  # one failure must not block the other videos
+                if not isinstance(error, LostRace | UnknownVideo):  # another process is working on it
+                    metrics.emit({"stuck": 1})
+                seen[video.id] = f"{type(error).__name__}: {error}"
+    return list(seen.items())
+
+
+def _recover(video: Video, service: Service) -> Video:
+    """Postpone the video before anything else, so that a failure cannot starve the others."""
+    now = service.now()
+    if video.rounds >= service.max_rounds:
+        service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)  # deletes the files of killed attempts
+        return fail(video, f"Processing did not finish in {video.rounds} tries.", service)
+    expired_at = video.upload_expires_at + service.silence_limit
+    if video.state is State.AWAITING_UPLOAD and now < expired_at:
+        postponed = video.postponed(expired_at)  # the event of its upload was lost, or nothing has come yet
+    else:
+        postponed = video.postponed(now + service.queue_timeout, rounds=1)
+    video = service.record(video, postponed)
+    service.jobs.put(video.id)
+    return video

@@ -1,0 +1,220 @@
+"""Produce the outputs of an accepted clip that its check did not: the other renditions, the sprite sheet.
+
+Each attempt writes to its own folder and publishes by compare-and-set, so that no client
+sees a partial result. An attempt that loses its race deletes what it wrote.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+
+from videos.checking import rules
+from videos.errors import BadMedia, LostRace, Rejected, ToolFailed, Unavailable, UnknownVideo
+from videos.making.commands import can_copy_sound
+from videos.making.loudness import with_loudness
+from videos.making.outputs import MadeFiles, PicturesLost, SoundLost, can_be_copied, make_copy, make_ladder
+from videos.model import State, Video
+from videos.policy import HEARTBEAT_S, LEASE_S, LOOK_AGAIN_S, PROGRESS_STEP_S
+from videos.service import Service
+from videos.steps.attempts import begin, end_without_result, is_live, store, write
+from videos.steps.check_upload import PROGRESS_PLAYABLE, check_upload
+from videos.steps.endings import fail, reject, sweep
+
+
+class SourceGone(Exception):
+    """The file was deleted."""
+
+
+def transcode_video(video_id: str, service: Service, *, first_try: bool = False) -> Video:
+    """Look after a video: check it if that is still to be done, else produce every output.
+
+    Args:
+        first_try: True on the first delivery. Then an attempt in progress belongs to *another* job and
+            must be left alone; on a redelivery, the previous worker of this job has ended.
+
+    Returns:
+        The current video; unchanged if there is nothing to do or another worker is doing it.
+
+    Raises:
+        UnknownVideo: it was deleted.
+        FileNotFoundError: nothing was uploaded yet.
+        ToolFailed, Unavailable, OSError: retry.
+    """
+    try:
+        video = service.videos.get(video_id)
+    except UnknownVideo:
+        sweep(video_id, service)  # deletes the files of a killed attempt
+        raise
+    if video.finished:
+        sweep(video_id, service)
+        return video
+    checking = video.state is State.AWAITING_UPLOAD
+    if is_live(video, service) and (first_try or checking):
+        # This may be the only job left, if that attempt is lost: look again.
+        service.jobs.put(video_id, delay_s=LOOK_AGAIN_S if checking else ceil(LEASE_S))
+        return video
+    if checking:
+        return check_upload(video_id, service)  # puts a job for the rest
+    try:
+        video = begin(video, State.PROCESSING, service)
+    except LostRace:
+        return service.videos.get(video_id)
+    if video.finished:
+        sweep(video_id, service)
+        return video
+    attempt = _Attempt(video, service)
+    try:
+        _run(attempt)
+    except LostRace:
+        return service.videos.get(video_id)
+    finally:
+        attempt.sweep()
+    return attempt.video
+
+
+def _run(attempt: "_Attempt") -> None:
+    service = attempt.service
+    try:
+        with service.private_folder() as folder:
+            attempt.fetch(folder / "source")
+            _make_outputs(attempt, folder)
+    except SourceGone:
+        attempt.video = fail(attempt.video, "The uploaded file was deleted.", service)
+    except Rejected as rejected:
+        attempt.video = reject(attempt.video, rejected.violations, service, failure=attempt.last_error)
+    except (ToolFailed, Unavailable, OSError) as error:
+        attempt.video = end_without_result(attempt.video, error, service)
+
+
+def _make_outputs(attempt: "_Attempt", folder: Path) -> None:
+    """Produce all outputs; without audio if decoding fails only because of the audio.
+
+    Raises:
+        Rejected: the video track cannot be decoded.
+    """
+    try:
+        _copy_and_encode(attempt, folder)
+    except PicturesLost as lost:
+        raise attempt.undecodable(lost) from None
+    except (BadMedia, SoundLost) as error:
+        if attempt.media.audio is None:
+            raise attempt.undecodable(error) from None
+        attempt.drop_audio()
+        try:
+            _copy_and_encode(attempt, folder)
+        except (BadMedia, PicturesLost, SoundLost) as again:
+            raise attempt.undecodable(again) from None
+
+
+def _copy_and_encode(attempt: "_Attempt", folder: Path) -> None:
+    if not attempt.video.playable or not attempt.kept:
+        _copy(attempt, folder)
+    if attempt.measure_sound(folder / "source"):
+        _copy(attempt, folder)  # again, with encoded audio
+    have = [output.name for output in attempt.kept]
+    attempt.encode_began_at = attempt.service.monotonic()
+    made = make_ladder(
+        folder,
+        attempt.media,
+        have,
+        attempt.video.poster_time_s,
+        attempt.service.tools,
+        attempt.on_progress,
+    )
+    attempt.publish(made, State.COMPLETED)
+
+
+def _copy(attempt: "_Attempt", folder: Path) -> None:
+    if can_be_copied(attempt.media):
+        with suppress(BadMedia):  # if the copy fails, decoding decides
+            attempt.publish(
+                make_copy(folder, attempt.media, attempt.video.poster_time_s, attempt.service.tools)
+            )
+
+
+class _Attempt:
+    """One attempt at a video, with the record as it last wrote it. LostRace from any write ends it."""
+
+    def __init__(self, video: Video, service: Service) -> None:
+        assert video.media
+        self.video = video
+        self.media = video.media
+        self.service = service
+        self.kept = video.outputs  # outputs that are published together with what is made next
+        self.written_at = service.monotonic()
+        self.encode_began_at = 0.0  # monotonic seconds
+        self.last_error = ""  # error output of the tool that failed on the file; for the log
+
+    def fetch(self, source: Path) -> None:
+        """Download the file that was checked. Raises SourceGone if it was deleted, or replaced."""
+        assert self.video.source
+        try:
+            fetched = self.service.storage.fetch(self.video.source.key, source)
+        except FileNotFoundError:
+            raise SourceGone from None
+        if fetched.etag != self.video.source.etag:
+            raise SourceGone
+
+    def drop_audio(self) -> None:
+        """Continue without audio in every output: broken audio alone does not reject a video."""
+        self.media = replace(self.media, audio=None)
+        self.kept = ()
+        self._write(warnings=(*self.video.warnings, "The audio cannot be decoded; the video is silent."))
+
+    def undecodable(self, reason: Exception) -> Rejected:
+        self.last_error = str(reason)
+        broken = replace(self.media, faults=("The video frames cannot be decoded.",))
+        return Rejected(rules.check(broken, self.service.spec))
+
+    def measure_sound(self, source: Path) -> bool:
+        """Measure the audio, if any. True if it turned out to be damaged, so that it must be encoded.
+
+        The loudness is published with the next write.
+        """
+        audio = self.media.audio
+        if not audio or audio.loudness_lufs is not None:
+            return False
+        measured = with_loudness(audio, source, self.service.tools)
+        self.media = replace(self.media, audio=measured)
+        return can_copy_sound(audio) and not can_copy_sound(measured)
+
+    def publish(self, made: MadeFiles, state: State = State.PROCESSING) -> None:
+        """Store the files, then publish them with one write."""
+        made_now = store(made.files, self.video, self.service)
+        outputs = {output.name: output for output in (*self.kept, *made_now)}
+        self.kept = tuple(outputs.values())
+        now = self.service.now()
+        self._write(
+            state,
+            media=self.media,
+            outputs=self.kept,
+            blurhash=made.blurhash or self.video.blurhash,
+            playable_at=self.video.playable_at or now,
+            completed_at=now if state is State.COMPLETED else None,
+            progress=PROGRESS_PLAYABLE,
+        )
+
+    def on_progress(self, line: str) -> None:
+        """Handle one line of ffmpeg's ``-progress``; writes at most once a second."""
+        name, _, value = line.partition("=")
+        if name != "frame" or not value.isdecimal():  # out_time stays N/A until the sprite exists
+            return
+        share = min(int(value) / self.media.frame_count, 1.0)
+        progress = PROGRESS_PLAYABLE + int(share * (99 - PROGRESS_PLAYABLE))
+        now = self.service.monotonic()
+        silent_s = now - self.written_at
+        if silent_s >= HEARTBEAT_S or (silent_s >= PROGRESS_STEP_S and progress > self.video.progress):
+            left_s = (now - self.encode_began_at) * (1 - share) / share if share else None
+            self._write(progress=progress, time_left_s=left_s)
+
+    def sweep(self) -> None:
+        """Delete the files that no record references, except those of another running attempt."""
+        sweep(self.video.id, self.service, over=self.video.attempt)
+
+    def _write(self, state: State = State.PROCESSING, **facts: object) -> None:
+        now = self.service.now()
+        recover_at = None if state is State.COMPLETED else now + self.service.silence_limit
+        updated = self.video.to(state, at=now, recover_at=recover_at, **facts)
+        self.video = write(self.video, updated, self.service)
+        self.written_at = self.service.monotonic()

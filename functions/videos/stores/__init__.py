@@ -1,0 +1,1 @@
+"""The ports' adapters: on AWS, and on a folder with SQLite."""

@@ -1,0 +1,300 @@
+"""Video records, counters and quotas in one DynamoDB table."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from random import randrange, uniform
+from typing import TYPE_CHECKING, Any
+
+from videos.errors import LostRace, UnknownVideo
+from videos.model import State, Video
+from videos.ports import Page
+from videos.quota import Charge
+from videos.stores.aws.clients import dynamodb_client, translate_errors, unavailable
+from videos.stores.aws.items import (
+    IN_FLIGHT_SHARDS,
+    counts_key,
+    from_attribute,
+    item_of,
+    key_of,
+    sortable,
+    video_of,
+)
+from videos.telemetry import counters
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        KeysAndAttributesUnionTypeDef,
+        PutTypeDef,
+        TransactWriteItemTypeDef,
+    )
+
+IN_FLIGHT_INDEX = "in_flight"
+QUEUED_INDEX = "queued"
+OWNER_INDEX = "by_owner"
+COUNT_SHARDS = 8
+MAX_ITEMS_PER_READ = 100  # DynamoDB's limit
+QUOTA_KEPT = timedelta(days=1)  # after the day it is for
+MAX_ID_CHARACTERS = 512  # of up to four bytes each; a DynamoDB key has at most 2048
+CONDITION_FAILED = "ConditionalCheckFailed"  # a transaction cancelled for another reason can be retried
+CONFLICT_PAUSES_S = (
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+)  # each at most; requests that change the same quota or counter conflict
+
+
+class DynamoVideos:
+    """One item per video, of native attributes: readable in the console, open to other indexes.
+
+    It has the fields of ``Video`` that are not None, and:
+
+    shard       "0" … "7", present with ``recover_at``: together they key the sparse index ``in_flight``,
+                which therefore holds unfinished videos only
+    owner       absent if it is "", so that the index ``by_owner`` holds owned videos only
+    expires_at  when DynamoDB may delete the record, in epoch seconds: 30 days after
+                the last write of a video that is rejected, failed or expired
+    waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
+
+    Counters are in separate items, ``counts#<slot>#<shard>``; the shards keep writers from conflicting.
+    The ``uploads`` and ``size_bytes`` that an owner has used of a day's quota are in ``quota#<owner>#<day>``.
+    """
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+
+    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+        return self._write(video, counts, charge, condition="attribute_not_exists(id)")
+
+    def get(self, video_id: str) -> Video:
+        if not 0 < len(video_id) <= MAX_ID_CHARACTERS:  # not a valid key
+            raise UnknownVideo(video_id)
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=key_of(video_id), ConsistentRead=True)
+        if "Item" not in answer:
+            raise UnknownVideo(video_id)
+        return video_of(answer["Item"])
+
+    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+        return self._write(
+            video,
+            counts,
+            condition="version = :read",
+            values={":read": {"N": str(video.version)}},
+        )
+
+    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+        delete: TransactWriteItemTypeDef = {
+            "Delete": {
+                "TableName": self._table,
+                "Key": key_of(video_id),
+                "ConditionExpression": "attribute_exists(id)",
+            }
+        }
+        if not self._transact(delete, counts):
+            raise UnknownVideo(video_id)
+
+    def counted(self, back: timedelta) -> Mapping[str, int]:
+        slots = counters.slots(datetime.now(UTC), back)
+        keys = [counts_key(slot, shard) for slot in slots for shard in range(COUNT_SHARDS)]
+        total: Counter[str] = Counter()
+        for item in self._items(keys):
+            total.update({name: int(value["N"]) for name, value in item.items() if "N" in value})
+        del total["expires_at"]
+        return total
+
+    def oldest_queued(self) -> datetime | None:
+        """From the index, which is eventually consistent."""
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=QUEUED_INDEX,
+                KeyConditionExpression="waiting = :queued",
+                ExpressionAttributeValues={":queued": {"S": State.QUEUED}},
+                Limit=1,
+            )
+        return next((datetime.fromisoformat(item["queued_at"]["S"]) for item in answer["Items"]), None)
+
+    def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
+        """The index projects keys only, so that updates of a video's progress do not write to it."""
+        below: dict[str, AttributeValueTypeDef] = {":after": {"S": after}} if after else {}
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=OWNER_INDEX,
+                KeyConditionExpression="#owner = :owner" + (" AND id < :after" if after else ""),
+                ExpressionAttributeNames={"#owner": "owner"},  # a reserved word
+                ExpressionAttributeValues={":owner": {"S": owner}, **below},
+                ScanIndexForward=False,
+                Limit=limit + 1,
+            )
+        ids = [item["id"]["S"] for item in answer["Items"]]
+        keys = [key_of(video_id) for video_id in ids[:limit]]
+        found = {item["id"]["S"]: video_of(item) for item in self._items(keys, consistent=True)}
+        videos = [
+            found[video_id] for video_id in ids[:limit] if video_id in found
+        ]  # others were just deleted
+        return Page(videos=videos, after=ids[limit - 1] if len(ids) > limit else None)
+
+    def overdue(self, now: datetime, *, limit: int) -> list[Video]:
+        """Takes only keys from the index, which is eventually consistent, and reads the videos themselves."""
+        overdue = [due for shard in range(IN_FLIGHT_SHARDS) for due in self._due(str(shard), now, limit)]
+        videos = []
+        for _, video_id in sorted(overdue)[:limit]:
+            try:
+                video = self.get(video_id)
+            except UnknownVideo:
+                continue
+            if video.recover_at and video.recover_at <= now:
+                videos.append(video)
+        return videos
+
+    def ping(self) -> None:
+        with translate_errors("DynamoDB"):
+            self._dynamodb.get_item(TableName=self._table, Key=key_of("ping"))
+
+    def _write(
+        self,
+        video: Video,
+        counts: Mapping[str, int],
+        charge: Charge | None = None,
+        *,
+        condition: str,
+        values: "Mapping[str, AttributeValueTypeDef] | None" = None,
+    ) -> Video:
+        written = replace(video, version=video.version + 1)
+        put: PutTypeDef = {
+            "TableName": self._table,
+            "Item": item_of(written),
+            "ConditionExpression": condition,
+        }
+        if values:
+            put["ExpressionAttributeValues"] = values
+        if not self._transact({"Put": put}, counts, charge):
+            raise LostRace(
+                f"Video {video.id} was changed by another request.",
+                suggestions=["Read the video again; your change may already be done."],
+            )
+        return written
+
+    def _transact(
+        self, write: "TransactWriteItemTypeDef", counts: Mapping[str, int], charge: Charge | None = None
+    ) -> bool:
+        """Write conditionally, count and charge, all or nothing; false if the condition failed.
+
+        Raises:
+            QuotaExceeded: the owner has less left than ``charge``.
+        """
+        failed = self._dynamodb.exceptions
+        for pause_s in CONFLICT_PAUSES_S:
+            charged = [self._charge_item(charge)] if charge else []
+            added = [self._add_up(counts)] if counts else []
+            with translate_errors("DynamoDB"):
+                try:
+                    if charged or added:
+                        self._dynamodb.transact_write_items(TransactItems=[write, *charged, *added])
+                    elif "Put" in write:
+                        self._dynamodb.put_item(**write["Put"])
+                    else:
+                        self._dynamodb.delete_item(**write["Delete"])
+                except failed.ConditionalCheckFailedException:
+                    return False
+                except failed.TransactionCanceledException as cancelled:
+                    reasons: Any = cancelled.response["CancellationReasons"]
+                except failed.TransactionConflictException:  # a plain write during a transaction
+                    reasons = [{"Code": "TransactionConflict"}]
+                else:
+                    return True
+            if reasons[0]["Code"] == CONDITION_FAILED:
+                return False
+            if charge and reasons[1]["Code"] == CONDITION_FAILED:
+                used = {name: from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
+                raise charge.rejection(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
+            time.sleep(uniform(0, pause_s))  # noqa: S311  jitter, not cryptography
+        codes = {reason["Code"] for reason in reasons} - {"None"}
+        raise unavailable("DynamoDB", ", ".join(sorted(codes)), is_rejection=False)
+
+    def _add_up(self, counts: Mapping[str, int]) -> "TransactWriteItemTypeDef":
+        now = datetime.now(UTC)
+        names = {f"#{place}": name for place, name in enumerate(counts)}
+        numbers = {f":{place}": {"N": str(number)} for place, number in enumerate(counts.values())}
+        expires_at = {"N": str(int((now + counters.KEPT).timestamp()))}
+        added = ", ".join(f"#{place} :{place}" for place in range(len(counts)))
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": counts_key(counters.slot(now), randrange(COUNT_SHARDS)),  # noqa: S311  not cryptography
+                "UpdateExpression": f"ADD {added} SET expires_at = :expires_at",
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": {**numbers, ":expires_at": expires_at},
+            }
+        }
+
+    def _charge_item(self, charge: Charge) -> "TransactWriteItemTypeDef":
+        """The update that adds ``charge`` to what its owner has used that day, if enough is left."""
+        limits = {
+            "uploads": charge.quota.uploads - 1,
+            "size_bytes": charge.quota.size_bytes - charge.size_bytes,
+        }
+        limited = [name for name in limits if getattr(charge.quota, name)]
+        # The attribute is absent until something is used. A charge above the whole quota never passes.
+        enough = [
+            f"({name} <= :most_{name}" + (f" OR attribute_not_exists({name}))" if limits[name] >= 0 else ")")
+            for name in limited
+        ]
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": key_of(f"quota#{charge.owner}#{charge.day}"),
+                "UpdateExpression": "SET expires_at = :expires_at ADD uploads :one, size_bytes :size",
+                "ConditionExpression": " AND ".join(enough),
+                "ExpressionAttributeValues": {
+                    ":expires_at": {"N": str(int((charge.resets_at + QUOTA_KEPT).timestamp()))},
+                    ":one": {"N": "1"},
+                    ":size": {"N": str(charge.size_bytes)},
+                    **{f":most_{name}": {"N": str(limits[name])} for name in limited},
+                },
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _items(
+        self, keys: "Sequence[Mapping[str, AttributeValueTypeDef]]", *, consistent: bool = False
+    ) -> "Iterator[dict[str, AttributeValueTypeDef]]":
+        """The items that exist, in any order."""
+        for start in range(0, len(keys), MAX_ITEMS_PER_READ):
+            batch = keys[start : start + MAX_ITEMS_PER_READ]
+            unread: Mapping[str, KeysAndAttributesUnionTypeDef] = {
+                self._table: {"Keys": batch, "ConsistentRead": consistent}
+            }
+            while unread:
+                with translate_errors("DynamoDB"):
+                    answer = self._dynamodb.batch_get_item(RequestItems=unread)
+                yield from answer["Responses"].get(self._table, ())
+                unread = answer.get("UnprocessedKeys", {})
+
+    def _due(self, shard: str, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """``recover_at`` and id of the overdue videos of one shard, the longest overdue first."""
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=IN_FLIGHT_INDEX,
+                KeyConditionExpression="#shard = :shard AND recover_at <= :now",
+                ExpressionAttributeNames={"#shard": "shard"},  # a reserved word
+                ExpressionAttributeValues={":shard": {"S": shard}, ":now": {"S": sortable(now)}},
+                Limit=limit,
+            )
+        return [(item["recover_at"]["S"], item["id"]["S"]) for item in answer["Items"]]
+
+    @cached_property
+    def _dynamodb(self) -> "DynamoDBClient":
+        return dynamodb_client()

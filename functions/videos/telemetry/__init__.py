@@ -1,0 +1,1 @@
+"""Observability: logs, metrics (as log lines), counters for /health."""

@@ -1,0 +1,77 @@
+"""The multipart form of POST /upload: its one file, written to disk."""
+
+import io
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from multipart import MultipartParser, parse_options_header
+
+from videos.errors import BadRequest
+
+MAX_PARTS = 100
+UNTYPED = "application/octet-stream"  # what curl says of a .mov; the check finds out what it is
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    path: Path
+    filename: str
+    content_type: str
+    poster_time: float
+
+
+def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
+    """Write the form's file into ``folder``; of the fields, only ``poster_time`` is read.
+
+    Raises:
+        BadRequest: the body is not a form, the form does not hold exactly one file, or
+            ``poster_time`` is not a number.
+    """
+    _, options = parse_options_header(content_type)
+    try:
+        parser = MultipartParser(
+            io.BytesIO(body),
+            options.get("boundary", ""),
+            charset="latin-1",  # decodes any header: a filename in another encoding is no reason to reject
+            spool_limit=len(body),  # in memory: the body is there already
+        )
+        parts = list(islice(parser, MAX_PARTS + 1))
+    except ValueError as error:  # a MultipartError, or a boundary that cannot be encoded
+        raise BadRequest(
+            f"Malformed form: {error}.",
+            suggestions=[
+                "Let your HTTP client write the Content-Type with its boundary; do not set it yourself."
+            ],
+        ) from None
+    if len(parts) > MAX_PARTS:
+        raise BadRequest(
+            f"The form has more than {MAX_PARTS} parts.", suggestions=["Send the file and poster_time only."]
+        )
+    files = [part for part in parts if part.filename is not None]
+    if len(files) != 1:
+        raise BadRequest(
+            f"The form holds {len(files)} files; it must hold one.",
+            suggestions=[
+                'Send the clip as the field "file": curl -F "file=@clip.mp4;type=video/mp4" …/upload'
+            ],
+        )
+    [sent] = files
+    path = folder / "file"
+    sent.save_as(path)
+    fields = {part.name: part.raw for part in parts if part.filename is None}
+    return SentFile(
+        path,
+        filename=sent.filename.encode("latin-1").decode(errors="replace"),
+        content_type="video/mp4" if sent.content_type == UNTYPED else sent.content_type,
+        poster_time=_seconds(fields.get("poster_time") or b"0"),
+    )
+
+
+def _seconds(value: bytes) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise BadRequest(
+            "poster_time must be a number.", suggestions=["Send seconds, such as 1.5, or leave it out."]
+        ) from None

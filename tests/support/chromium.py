@@ -1,0 +1,35 @@
+"""Chromium without a window."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from selenium import webdriver
+
+CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+MISSING = [name for name, path in {"chromium": CHROMIUM, "chromedriver": CHROMEDRIVER}.items() if not path]
+FLAGS = [
+    "headless=new",
+    "no-sandbox",  # which root, as in a container, cannot have
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+    "autoplay-policy=no-user-gesture-required",
+    "window-size=900,900",
+]
+LONGEST_WAIT_S = 30
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+    browser.set_script_timeout(LONGEST_WAIT_S)
+    yield browser
+    browser.quit()
