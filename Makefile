@@ -104,9 +104,9 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 	@# Beyond sam build: drop the local server, and precompile. /var/task is read-only, so without .pyc
 	@# every cold start would compile again; unchecked-hash, since deployment loses modification times.
 	@# All functions are copies of the same folder.
-	@# boto3 ships data for 400 services; only three are used.
+	@# boto3 ships data for 400 services; only three are used, and of these not the descriptions.
+	"$(AWS_BIN)/python" -m dev.trim_models .aws-sam/build/ReadVideo
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
-		find ReadVideo/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name dynamodb ! -name sqs -exec rm -rf {} + && \
 		"$(AWS_BIN)/python" -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
 		for function in CheckHealth CheckUpload RecoverVideos RequestUpload TranscodeVideo; do \
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \

@@ -1,5 +1,6 @@
 """Builds the ``Service`` from the environment; the only module that reads the environment."""
 
+import gc
 import os
 import shutil
 from collections.abc import Mapping
@@ -166,3 +167,14 @@ def media_tools(env: Mapping[str, str]) -> MediaTools:
         for name in ("ffmpeg", "ffprobe")
     }
     return MediaTools(**paths)
+
+
+# While a function starts, it has a whole processor whatever its memory, and keeps no request waiting. In the
+# depth of a handler, boto3 takes 40 ms of CPU more to import: urllib3's regular expressions take 45 ms to
+# compile instead of 6, where CPython's stack grows and shrinks by a page with every call. Without garbage
+# collection it takes 15 ms less, and later collections leave alone what stays for good.
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    gc.disable()
+    service()
+    gc.enable()
+    gc.freeze()

@@ -14,8 +14,6 @@ from videos.model import Video
 from videos.ports import Ticket
 from videos.quota import UNLIMITED, Charge
 from videos.service import Service
-from videos.steps.attempts import new_name
-from videos.steps.check_upload import check_file
 
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 MAX_FILENAME_CHARS = 255
@@ -87,6 +85,10 @@ def receive_file(
         QuotaExceeded: the owner has used up today's quota.
         ToolFailed: the check failed; ``recover_videos`` has it repeated.
     """
+    # Deferred: a ticket needs nothing of what checks and copies a file, which takes 20 ms of CPU to import.
+    from videos.steps.attempts import new_name
+    from videos.steps.check_upload import check_file
+
     video = _new_video(filename, content_type, service, poster_time, owner)
     # Its attempt is named from the start: the event of what is stored here finds that it is being checked.
     video = _register(replace(video, attempt=new_name()), file.stat().st_size, service)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from multipart import MultipartParser, parse_options_header
-
 from videos.errors import BadRequest
 
 MAX_PARTS = 100
@@ -28,6 +26,8 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
         BadRequest: the body is not a form, the form does not hold exactly one file, or
             ``poster_time`` is not a number.
     """
+    from multipart import MultipartParser, parse_options_header  # deferred: most uploads ask for a ticket
+
     _, options = parse_options_header(content_type)
     try:
         parser = MultipartParser(

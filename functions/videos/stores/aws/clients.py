@@ -1,8 +1,8 @@
 """boto3's clients, and its errors as the ports' errors.
 
-The adapters create a client on first use, so that a function pays only for those it needs: a status read
-never creates one for S3. boto3 itself reads region, credentials and ``AWS_ENDPOINT_URL`` from the
-environment; the last points everything here at an emulator.
+Every function reads records, so DynamoDB's client is created at the start. Those of S3 and SQS are created
+on first use: a status read never needs them. boto3 itself reads region, credentials and
+``AWS_ENDPOINT_URL`` from the environment; the last points everything here at an emulator.
 """
 
 from collections.abc import Iterator

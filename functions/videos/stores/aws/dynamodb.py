@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from random import randrange, uniform
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ from videos.stores.aws.items import (
 from videos.telemetry import counters
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import (
         AttributeValueTypeDef,
         KeysAndAttributesUnionTypeDef,
@@ -71,6 +69,7 @@ class DynamoVideos:
 
     def __init__(self, table: str) -> None:
         self._table = table
+        self._dynamodb = dynamodb_client()
 
     def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
         return self._write(video, counts, charge, condition="attribute_not_exists(id)")
@@ -294,7 +293,3 @@ class DynamoVideos:
                 Limit=limit,
             )
         return [(item["recover_at"]["S"], item["id"]["S"]) for item in answer["Items"]]
-
-    @cached_property
-    def _dynamodb(self) -> "DynamoDBClient":
-        return dynamodb_client()
