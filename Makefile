@@ -5,6 +5,7 @@ DATA ?= .data
 FUZZ_COUNT ?= 6000
 BENCH_ROUNDS ?= 5
 BENCH_CONCURRENT_ROUNDS ?= $(BENCH_ROUNDS)
+BENCH_AT_ONCE ?= 1 2 4 8 16
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
@@ -23,6 +24,7 @@ AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
 SCAN_READY := .venv-scan/.ready
+BENCH_READY := .venv-bench/.ready
 WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
 
 help:  ## print this list
@@ -74,9 +76,10 @@ chaos: $(READY)  ## random fault injection, locally and on moto, with three seed
 chaos-emulator: $(READY) $(EMULATOR_READY)  ## the same on an emulator on localhost:4566, such as MiniStack
 	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_AWS=200 $(WITH_AWS) $(BIN)/pytest -s tests/test_chaos.py --emulator || exit 1; done
 
-bench: $(READY)  ## benchmark against plain ffmpeg and the budgets: make bench BENCH_CLIP=clip.mp4 BENCH_ROUNDS=5
+bench: $(READY) $(BENCH_READY) build  ## benchmark against plain ffmpeg, typical servers and the budgets: make bench BENCH_ROUNDS=5
 	@PYTHONPATH=functions $(BIN)/python -m dev.bench --rounds $(BENCH_ROUNDS) \
-		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) \
+		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) --at-once "$(BENCH_AT_ONCE)" \
+		$(if $(BENCH_PARTS),--parts "$(BENCH_PARTS)") \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
 
 load: $(READY)  ## load test: expected load, then overload: make load LOAD_ROUNDS=3
@@ -147,6 +150,6 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 
 clean:  ## remove venvs, builds and caches; keeps .data
-	rm -rf .venv .venv-aws .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean

@@ -51,6 +51,7 @@ from dev.measure import (
     parsed,
     run_program,
     screen,
+    share_of,
     spread,
 )
 from videos.checking.rules import SPEC
@@ -461,14 +462,6 @@ def _form(fields: dict[str, str], file: bytes) -> tuple[dict[str, str], list[byt
 
 
 # ── Budgets and tables ───────────────────────────────────────────────────────────
-
-
-def share_of(figures: Sequence[float], share: float) -> float:
-    """A percentile: ``share`` 0.99 is the figure that 99 of 100 do not exceed."""
-    if not figures:
-        raise NotMeasured("Nobody was answered.")
-    ordered = sorted(figures)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 def budgets_of(runs: dict[str, list[Run]]) -> list[Budget]:

@@ -44,17 +44,26 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A promise: ``found``, each figure of a run, against the ``limit`` that ``judged`` of them must keep."""
+    """A promise: ``found``, each figure of a run, against the ``limit`` that ``judged`` of them must keep.
+
+    ``at_least``: the limit is a minimum.
+    """
 
     what: str
     limit: float
     unit: str
     found: list[float]
     judged: Callable[[Sequence[float]], float] = statistics.median
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.judged(self.found) <= self.limit
+        judged = self.judged(self.found)
+        return judged >= self.limit if self.at_least else judged <= self.limit
+
+    @property
+    def promise(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.limit:g} {self.unit}"
 
 
 class Measured:
@@ -120,10 +129,10 @@ def _peak_mb(pid: int) -> float:
 
 
 def budgets_table(budgets: list[Budget]) -> Table:
-    table = new_table("Budgets", "", "at most", "found", "")
+    table = new_table("Budgets", "", "promised", "found", "")
     for budget in budgets:
         verdict = "[green]holds[/]" if budget.holds else "[bold red]BROKEN[/]"
-        table.add_row(budget.what, f"{budget.limit:g} {budget.unit}", spread(budget.found), verdict)
+        table.add_row(budget.what, budget.promise, spread(budget.found), verdict)
     return table
 
 
@@ -133,6 +142,14 @@ def new_table(title: str, first: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right")
     return table
+
+
+def share_of(figures: Sequence[float], share: float) -> float:
+    """A percentile: ``share`` 0.99 is the figure that 99 of 100 do not exceed."""
+    if not figures:
+        raise NotMeasured("Nobody was answered.")
+    ordered = sorted(figures)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 def spread(figures: Sequence[float]) -> str:

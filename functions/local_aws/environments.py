@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 from local_aws.events import Context
 from local_aws.lines import show_lines
 
-NICENESS = 10  # of processes and their media tools, as of transcodes: other answers come first
+NICENESS = 10  # of processes and their media tools: other answers come first, transcodes later
 MakeEvent = Callable[[bytes | bytearray], dict[str, Any]]  # of the body of a request
 
 

@@ -99,6 +99,8 @@ class Gateway:
             SlowRequest: it takes too long to arrive.
         """
         body = bytearray()
+        if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+            return body  # there is none (RFC 9112, 6.3), so nothing to wait for
         too_large = BodyTooLarge(
             f"The body must be at most {MAX_BODY_BYTES} bytes.",
             suggestions=[

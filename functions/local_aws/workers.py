@@ -21,6 +21,7 @@ from videos.stores.local.jobs import SqliteJobs
 from videos.telemetry.logs import logger as log
 
 MAX_CHECKS = 2  # at a time
+ENCODE_NICENESS = 19  # of transcodes and their media tools: checks and answers come first
 POLL_S = 1.0  # a delayed job may be this late; a new one rings
 GRACE_S = 3  # for running handlers to finish when the server is asked to stop
 
@@ -92,9 +93,9 @@ class Workers:
             self._bell.notify_all()
 
     def _transcode(self) -> None:
-        # On Linux this applies to the thread and to the ffmpeg it starts: checks and answers come first.
+        # On Linux this applies to the thread and to the ffmpeg it starts.
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ENCODE_NICENESS)
         self._consume(self._jobs, "transcode_video", sqs_event)
 
     def _consume(self, queue: SqliteJobs, function: str, event_of: Callable[[Job], dict[str, Any]]) -> None:
