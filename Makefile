@@ -82,6 +82,9 @@ bench: $(READY) $(BENCH_READY) build  ## benchmark against plain ffmpeg, typical
 		$(if $(BENCH_PARTS),--parts "$(BENCH_PARTS)") \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
 
+sweep: $(READY) build  ## memory, duration and cost of checks and transcodes; needs Docker: make sweep SWEEP_OPTIONS="--seconds 15"
+	@PYTHONPATH=functions $(BIN)/python -m dev.sweep $(SWEEP_OPTIONS)
+
 load: $(READY)  ## load test: expected load, then overload: make load LOAD_ROUNDS=3
 	@PYTHONPATH=functions $(BIN)/python -m dev.load --rounds $(LOAD_ROUNDS) \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
@@ -152,4 +155,4 @@ lock: $(READY)  ## update the lock files to the newest versions
 clean:  ## remove venvs, builds and caches; keeps .data
 	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
