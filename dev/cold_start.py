@@ -144,7 +144,7 @@ def _start(
     python: str, folder: Path, module: str, aws: StubAws, clip: bytes, *options: str
 ) -> tuple[list[float], str]:
     """Milliseconds until it was imported and until it had answered; and its standard error."""
-    _prepare(aws, module if module in MODULES else "read_video", clip)
+    prepare(aws, module if module in MODULES else "read_video", clip)
     environment = {
         **aws.environment,
         "PATH": str(LAYER / "bin"),
@@ -154,8 +154,7 @@ def _start(
         "LAMBDA_TASK_ROOT": str(folder),
         "POWERTOOLS_SERVICE_NAME": "bench",
     }
-    sample = module if module in MODULES else "read_video"
-    event = json.dumps(json.loads((PROJECT / "events" / f"{sample}.json").read_text()))
+    event = sample_event(module if module in MODULES else "read_video")
     # -B: as on Lambda, where the folder is read-only, nothing is compiled for the next start.
     ended = subprocess.run(
         [python, "-I", "-B", *options, "-c", START, str(folder), module, event],
@@ -169,7 +168,12 @@ def _start(
     return [seconds * 1000 for seconds in json.loads(ended.stdout.splitlines()[-1])], ended.stderr
 
 
-def _prepare(aws: StubAws, module: str, clip: bytes) -> None:
+def sample_event(module: str) -> str:
+    """The sample event of a handler, as JSON."""
+    return json.dumps(json.loads((PROJECT / "events" / f"{module}.json").read_text()))
+
+
+def prepare(aws: StubAws, module: str, clip: bytes) -> None:
     """Table and bucket as the sample event of a module expects them."""
     now = datetime.now(UTC)
     uploaded = Video(

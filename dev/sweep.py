@@ -1,10 +1,12 @@
-"""What memory and processor do for checks and transcodes, and what a thousand videos cost at each setting.
+"""What memory and processor do for the functions, and what a thousand videos or answers cost at each setting.
 
     make sweep                                                every clip at every size: half an hour
     make sweep SWEEP_OPTIONS="--seconds 15 --sizes 1769 3008"
 
 What ``make build`` built runs in Lambda's image under Docker's limits, with as much of a processor as Lambda
-gives for the memory, and with the local adapters: what S3, DynamoDB and SQS take is left out.
+gives for the memory. Checks and transcodes use the local adapters: what S3, DynamoDB and SQS take is left
+out. The API's functions ask ``stub_aws``, which answers at once. On Lambda, what is imported does not wait
+for the memory's share: a function starts with a whole processor.
 """
 
 import argparse
@@ -18,7 +20,9 @@ from pathlib import Path
 from rich.table import Table
 
 from dev.clips import make_clip
+from dev.cold_start import prepare, sample_event
 from dev.measure import NotMeasured, new_table, run_program, screen
+from dev.stub_aws import StubAws, stub_aws
 
 # List prices of us-east-1, US dollars: https://aws.amazon.com/lambda/pricing/, June 2025.
 USD_A_GB_S = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
@@ -65,6 +69,36 @@ for number in range(rounds):
 """
 
 
+API_SIZES_MB = (256, 512, 1024, 1769)
+API_MODULES = ("request_upload", "read_video", "check_health", "recover_videos")
+ANSWERS = 20  # after the first
+ANSWER = """
+import time
+began = time.perf_counter()
+import importlib, json, statistics, sys
+class Context:
+    function_name = memory_limit_in_mb = invoked_function_arn = aws_request_id = "sweep"
+handler = importlib.import_module(sys.argv[1]).handler
+event, marks = json.loads(sys.argv[2]), [began, time.perf_counter()]
+for _ in range(int(sys.argv[3]) + 1):
+    handler(event, Context())
+    marks.append(time.perf_counter())
+imported, first, *others = [later - earlier for earlier, later in zip(marks, marks[1:])]
+print("\\n" + json.dumps([imported, first, statistics.median(others)]), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """An API function at one size, in wall seconds: import, first answer, and the median of others."""
+
+    module: str
+    size_mb: int
+    import_s: float
+    first_s: float
+    warm_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One step at one clip and size; ``peak_mb`` is our process and its largest tool. None: it was killed."""
@@ -86,21 +120,70 @@ class Setting:
 def main() -> int:
     arguments = _arguments()
     found: list[Setting] = []
+    answering: list[Answering] = []
+    if "api" in arguments.steps:
+        with stub_aws() as aws:
+            for module in API_MODULES:
+                for size_mb in API_SIZES_MB:
+                    with screen.status(f"{module} at {size_mb} MB"):
+                        answering.append(_measure_answers(module, size_mb, aws))
+        screen.print(_answers_table(answering))
+    steps = [step for step in STEPS if step in arguments.steps]
     with tempfile.TemporaryDirectory(prefix="sweep-") as name:
         Path(name).chmod(0o755)
-        for seconds in arguments.seconds:
+        for seconds in arguments.seconds if steps else ():
             clip = Path(name) / f"{seconds}.mp4"
             rate = BIT_RATES.get(seconds, "690k")
             options = ("-b:v", rate, "-maxrate", rate, "-bufsize", rate, "-b:a", "96k", "-threads", "1")
             make_clip(clip, seconds=seconds, options=options)
             for size_mb in arguments.sizes:
                 with screen.status(f"{seconds} s at {size_mb} MB"):
-                    found += _measure(clip, seconds, size_mb, arguments.steps)
-    for step in arguments.steps:
+                    found += _measure(clip, seconds, size_mb, steps)
+    for step in steps:
         screen.print(_table(step, found))
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(setting) for setting in found], indent=1) + "\n")
+        arguments.json.write_text(json.dumps([*map(asdict, answering), *map(asdict, found)], indent=1) + "\n")
     return 0
+
+
+def _run(
+    size_mb: int, options: Sequence[str], program: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """A program in Lambda's image, with the built code and layer, and what Lambda gives for the memory."""
+    limits = ["--memory", f"{size_mb}m", "--memory-swap", f"{size_mb}m"]
+    limits += ["--cpus", f"{size_mb / MB_A_PROCESSOR:.2f}"]
+    folders = {BUILD / "CheckUpload": "/var/task", BUILD / "MediaToolsLayer": "/opt"}
+    volumes = [option for of, at in folders.items() for option in ("--volume", f"{of}:{at}:ro")]
+    settings = ["--env", "MAGIC=/opt/share/magic.mgc", "--entrypoint", "/var/lang/bin/python3.13"]
+    return subprocess.run(
+        ["docker", "run", "--rm", *limits, *volumes, *settings, *options, IMAGE, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _measure_answers(module: str, size_mb: int, aws: StubAws) -> Answering:
+    prepare(aws, module, b"")
+    environment = {**aws.environment, "AWS_LAMBDA_FUNCTION_NAME": "sweep"}
+    options = ["--network", "host"]
+    options += [option for name, value in environment.items() for option in ("--env", f"{name}={value}")]
+    ended = _run(size_mb, options, ANSWER, module, sample_event(module), str(ANSWERS))
+    if ended.returncode:
+        raise NotMeasured(f"{module} at {size_mb} MB ended with {ended.returncode}: {ended.stderr[-500:]}")
+    return Answering(module, size_mb, *json.loads(ended.stdout.splitlines()[-1]))
+
+
+def _answers_table(found: Sequence[Answering]) -> Table:
+    table = new_table(
+        "The API, by memory", "", "memory, MB", "import, ms", "first answer, ms", "others, ms",
+        f"{VIDEOS:,} others, $",
+    )  # fmt: skip
+    for each in found:
+        cost_usd = VIDEOS * (each.warm_s * each.size_mb / 1024 * USD_A_GB_S["x86_64"] + USD_A_REQUEST)
+        figures = (each.import_s * 1000, each.first_s * 1000, each.warm_s * 1000, cost_usd)
+        table.add_row(each.module, str(each.size_mb), *(f"{figure:.3g}" for figure in figures))
+    return table
 
 
 def _measure(clip: Path, clip_s: int, size_mb: int, steps: Sequence[str]) -> list[Setting]:
@@ -108,18 +191,8 @@ def _measure(clip: Path, clip_s: int, size_mb: int, steps: Sequence[str]) -> lis
     if not BUILD.exists():
         raise NotMeasured("Nothing is built: make build.")
     wanted = steps if "transcode" not in steps else STEPS  # a transcode needs its check
-    limits = ["--memory", f"{size_mb}m", "--memory-swap", f"{size_mb}m"]
-    limits += ["--cpus", f"{size_mb / MB_A_PROCESSOR:.2f}", "--network", "none"]
-    folders = {BUILD / "CheckUpload": "/var/task", BUILD / "MediaToolsLayer": "/opt", clip.parent: "/clips"}
-    volumes = [option for of, at in folders.items() for option in ("--volume", f"{of}:{at}:ro")]
-    settings = ["--env", "MAGIC=/opt/share/magic.mgc", "--entrypoint", "/var/lang/bin/python3.13"]
-    program = ["-c", RUN, f"/clips/{clip.name}", "1", *wanted]
-    ended = subprocess.run(
-        ["docker", "run", "--rm", *limits, *volumes, *settings, IMAGE, *program],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    volumes = ["--volume", f"{clip.parent}:/clips:ro", "--network", "none"]
+    ended = _run(size_mb, volumes, RUN, f"/clips/{clip.name}", "1", *wanted)
     lines = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('["')]
     if ended.returncode not in (0, KILLED):
         raise NotMeasured(f"docker run ended with {ended.returncode}: {ended.stderr[-500:]}")
@@ -153,7 +226,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Find the memory that checks and transcodes need.")
     parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS, help="lengths of the clips")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES_MB, help="MB of memory")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--steps", nargs="+", choices=("api", *STEPS), default=("api", *STEPS))
     parser.add_argument("--json", type=Path, help="file to write every figure to")
     return parser.parse_args()
 

@@ -161,11 +161,15 @@ class Driver:
 def record(fake_aws: Any, good: bytes, refused: bytes, table: dict[str, Any]) -> Activity:
     activity = Activity()
     written = io.StringIO()
+    session = boto3._get_default_session()._session  # clients made from now on tell what they are asked
+
+    def note(**asked: Any) -> None:
+        app.note(**asked)
+
+    session.register("before-parameter-build", note)
     app = Driver(fake_aws, activity)
     fake_aws.make_bucket(activity.names["bucket"])
     fake_aws.dynamodb.create_table(TableName=activity.names["table"], **table)
-    session = boto3._get_default_session()._session  # clients made from now on tell what they are asked
-    session.register("before-parameter-build", app.note)
     handler = logger.registered_handler
     before = handler.setStream(written)  # type: ignore[attr-defined]
     try:
@@ -176,7 +180,7 @@ def record(fake_aws: Any, good: bytes, refused: bytes, table: dict[str, Any]) ->
             _take_every_path(app, good, refused)
     finally:
         handler.setStream(before)  # type: ignore[attr-defined]
-        session.unregister("before-parameter-build", app.note)
+        session.unregister("before-parameter-build", note)
         wiring.service.cache_clear()
     activity.lines = [json.loads(line) for line in written.getvalue().splitlines()]
     return activity
