@@ -312,7 +312,7 @@ def test_a_put_binds_its_size_only_with_exact_bytes(strict_rig):
 def test_an_expired_ticket_is_rejected(strict_rig, method):
     ticket = ticket_for(strict_rig, method, expires_at=datetime.now(UTC) - timedelta(hours=1))
 
-    assert eventually(lambda: strict_rig.send(ticket, b"12345").refusal) == "AccessDenied"
+    assert eventually(lambda: strict_rig.send(ticket, b"12345").refusal == "AccessDenied")
 
 
 def test_a_link_serves_the_object_as_the_requested_type(rig, tmp_path):
