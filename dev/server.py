@@ -29,7 +29,7 @@ class Server:
         options: tuple[str, ...] = (),
         program: tuple[str | Path, ...] = (LOCAL_SERVER,),
     ) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"http://localhost:{self.port}"
         self.data = data
         self.log = data / "server.log"
@@ -98,7 +98,7 @@ class Server:
             self.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

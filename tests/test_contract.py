@@ -260,7 +260,9 @@ def test_a_post_of_another_key_or_type_is_rejected(strict_rig, changed):
 
 
 @pytest.mark.signatures
-def test_a_post_with_a_changed_policy_is_rejected(strict_rig):
+def test_a_post_with_a_changed_policy_is_rejected(strict_rig, request):
+    if request.config.getoption("emulator") == "localstack":
+        pytest.skip("LocalStack verifies the signatures of URLs, not those of forms")
     ticket = ticket_for(strict_rig, "POST")
     looser = base64.b64decode(ticket.fields["policy"]).replace(b"1, 10]", b"1, 99]")
 
