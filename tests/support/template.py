@@ -1,4 +1,4 @@
-"""template.yaml: as it is written, as SAM translates it, and what its conditions and rules say of parameters."""
+"""template.yaml: as it is written, as SAM translates it, and what parameters make of it."""
 
 import os
 import re
