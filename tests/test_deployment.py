@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from support.template import deployed, translated
+from support.template import TEMPLATE, deployed, deployed_with, translated
+from videos import policy
 
 PROJECT = Path(__file__).parent.parent
 SAMCONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
 ENVIRONMENTS = ["default", "emulator", "prod"]
+
+
+def parameters_of(environment: str) -> dict[str, str]:
+    overrides = SAMCONFIG[environment]["deploy"]["parameters"].get("parameter_overrides", "")
+    return dict(pair.split("=", 1) for pair in overrides.split())
+
 
 # ── Names and stages ─────────────────────────────────────────────────────────────
 
@@ -83,3 +90,70 @@ def needed(value: Any) -> Iterator[str]:
         case list():
             for inner in value:
                 yield from needed(inner)
+
+
+# ── Concurrency ──────────────────────────────────────────────────────────────────
+
+UNRESERVED = 100  # AWS keeps so much of an account's quota for functions that reserve none
+
+
+def reserved(**parameters: str) -> dict[str, int]:
+    functions = {
+        name: one["Properties"]
+        for name, one in deployed_with(**parameters).items()
+        if one["Type"] == "AWS::Lambda::Function"
+    }
+    return {
+        name: int(one["ReservedConcurrentExecutions"])
+        for name, one in functions.items()
+        if "ReservedConcurrentExecutions" in one
+    }
+
+
+def test_by_default_nothing_is_reserved_so_that_every_account_can_deploy():
+    assert reserved() == {}
+
+
+def test_concurrency_is_reserved_as_the_parameters_say():
+    assert reserved(ReserveConcurrency="yes", ChecksAtOnce="70", TranscodesAtOnce="30") == {
+        "CheckUpload": 70,
+        "TranscodeVideo": 30,
+        "RecoverVideos": 1,
+    }
+
+
+def test_the_arithmetic_of_the_description_is_that_of_the_template():
+    said = TEMPLATE["Parameters"]["ReserveConcurrency"]["Description"]
+
+    needed_quota = sum(reserved(ReserveConcurrency="yes", ChecksAtOnce="50", TranscodesAtOnce="10").values())
+
+    assert f"ChecksAtOnce + TranscodesAtOnce + {needed_quota + UNRESERVED - 60}" in said
+
+
+def test_prod_fits_the_quota_of_an_account_that_has_grown():
+    assert sum(reserved(**parameters_of("prod")).values()) + UNRESERVED <= 1000
+
+
+@pytest.mark.parametrize("reserve", ["yes", "no"])
+def test_transcodes_are_limited_whether_concurrency_is_reserved_or_not(reserve):
+    [source] = [
+        one["Properties"]
+        for one in deployed_with(ReserveConcurrency=reserve, TranscodesAtOnce="7").values()
+        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "BatchSize" in one["Properties"]
+    ]
+
+    assert source["ScalingConfig"] == {"MaximumConcurrency": "7"}
+
+
+def test_parameters_end_where_lambda_does():
+    parameters = TEMPLATE["Parameters"]
+    disk_bytes = 512 * 1024**2  # /tmp, unless EphemeralStorage says otherwise
+    encode_s_per_s = 40 / 60  # of HEVC, on the two processors of TranscodeVideo
+
+    assert all(
+        "EphemeralStorage" not in one["Properties"] for one in deployed("AWS::Lambda::Function").values()
+    )
+    assert 4 * parameters["MaxBytes"]["MaxValue"] < disk_bytes
+    assert parameters["MaxDurationS"]["MaxValue"] * encode_s_per_s < policy.LADDER_TIMEOUT_S
+    transcodes = parameters["TranscodesAtOnce"]
+    assert (transcodes["MinValue"], transcodes["MaxValue"]) == (2, 1000)  # MaximumConcurrency's
