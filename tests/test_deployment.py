@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.template import TEMPLATE, deployed, deployed_with, translated
+from support.template import TEMPLATE, deployed, deployed_with, refusals, translated
 from videos import policy
 
 PROJECT = Path(__file__).parent.parent
@@ -157,3 +157,45 @@ def test_parameters_end_where_lambda_does():
     assert parameters["MaxDurationS"]["MaxValue"] * encode_s_per_s < policy.LADDER_TIMEOUT_S
     transcodes = parameters["TranscodesAtOnce"]
     assert (transcodes["MinValue"], transcodes["MaxValue"]) == (2, 1000)  # MaximumConcurrency's
+
+
+# ── Who has access, and who is told ──────────────────────────────────────────────
+
+TOKENS = {"Access": "tokens", "JwtIssuer": "https://issuer.example", "JwtAudience": "app"}
+
+
+def test_nobody_deploys_without_saying_who_has_access():
+    assert "Default" not in TEMPLATE["Parameters"]["Access"]
+
+
+@pytest.mark.parametrize("environment", ["default", "emulator"])
+def test_an_environment_that_says_open_deploys_as_it_is(environment):
+    assert parameters_of(environment)["Access"] == "open"
+    assert refusals(**parameters_of(environment)) == []
+
+
+def test_prod_deploys_once_it_knows_its_issuer_and_whom_to_tell():
+    assert parameters_of("prod")["Access"] == "tokens"
+    assert len(refusals(**parameters_of("prod"))) == 3
+    assert refusals(**(parameters_of("prod") | TOKENS), AlarmEmail="oncall@example.com") == []
+
+
+@pytest.mark.parametrize("missing", ["JwtIssuer", "JwtAudience"])
+def test_tokens_without_an_issuer_or_an_audience_are_refused_by_name(missing):
+    [reason] = refusals(**(TOKENS | {missing: ""}))
+
+    assert missing in reason
+
+
+def test_an_issuer_with_open_access_is_a_mistake():
+    [reason] = refusals(**(TOKENS | {"Access": "open"}))
+
+    assert "Access=tokens" in reason
+
+
+@pytest.mark.parametrize("without", [{"AlarmEmail": ""}, {"Monitoring": "no"}])
+def test_alarms_that_reach_nobody_are_refused_where_somebody_must_be_told(without):
+    told = {"Access": "open", "AlarmEmail": "oncall@example.com"} | without
+
+    assert refusals(**told) == []
+    assert len(refusals(RequireAlarmEmail="yes", **told)) == 1
