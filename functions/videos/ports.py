@@ -130,7 +130,7 @@ class Videos(Protocol):
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, longest overdue first as far
-        as a sharded index allows. Reads only unfinished videos, never the whole table."""
+        as a sharded index allows. Reads only these, never the whole table."""
 
     def ping(self) -> None:
         """Raises Unavailable if records cannot be read."""
