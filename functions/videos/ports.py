@@ -52,8 +52,13 @@ class Storage(Protocol):
         PUT binds only ``exact_bytes``, if given: S3 cannot sign a size limit.
         """
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
-        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges."""
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges.
+
+        It is good for ``method`` alone.
+        """
 
     def stat(self, key: str) -> StoredObject:
         """Raises FileNotFoundError if there is no such object."""
