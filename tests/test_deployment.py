@@ -1,5 +1,6 @@
 """The template as CloudFormation gets it: translated by SAM, and with the parameters of an environment."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -199,3 +200,57 @@ def test_alarms_that_reach_nobody_are_refused_where_somebody_must_be_told(withou
 
     assert refusals(**told) == []
     assert len(refusals(RequireAlarmEmail="yes", **told)) == 1
+
+
+# ── Rates and costs ──────────────────────────────────────────────────────────────
+
+
+def firewalls(**parameters: str) -> dict[str, dict[str, Any]]:
+    return {
+        one["Type"]: one["Properties"] for one in deployed_with(**parameters).values() if "WAF" in one["Type"]
+    }
+
+
+def test_there_is_no_firewall_unless_addresses_are_limited():
+    assert firewalls() == {}
+
+
+def test_an_address_has_a_limit_of_its_own_at_the_stage_that_clients_use():
+    acl, association = firewalls(RequestsPerAddress="600").values()
+
+    [rule] = acl["Rules"]
+    assert rule["Statement"]["RateBasedStatement"] == {
+        "AggregateKeyType": "IP",
+        "Limit": "600",
+        "EvaluationWindowSec": 60,
+    }
+    [stage] = deployed("AWS::ApiGateway::Stage")
+    assert association["ResourceArn"]["Fn::Sub"].endswith(f"/restapis/${{Api}}/stages/${{{stage}}}")
+
+
+@pytest.mark.parametrize(("limit", "is_allowed"), [("0", True), ("9", False), ("10", True), ("-1", False)])
+def test_an_address_has_a_limit_that_the_firewall_can_hold_or_none(limit, is_allowed):
+    pattern = TEMPLATE["Parameters"]["RequestsPerAddress"]["AllowedPattern"]
+
+    assert bool(re.fullmatch(pattern, limit)) == is_allowed
+
+
+def test_a_blocked_address_is_answered_429_and_told_when_to_come_again():
+    blocked = TEMPLATE["Resources"]["Api"]["Properties"]["GatewayResponses"]["WAF_FILTERED"]
+    throttled = TEMPLATE["Resources"]["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
+
+    code = [json.loads(one["ResponseTemplates"]["application/json"])["code"] for one in (blocked, throttled)]
+    assert code == ["too_many_requests", "too_many_requests"]
+    assert blocked["StatusCode"] == 429
+    assert blocked["ResponseParameters"]["Headers"]["Retry-After"] == "'60'"
+
+
+def test_nothing_is_paid_that_nobody_reads_or_needs():
+    [stage] = deployed("AWS::ApiGateway::Stage").values()
+    [table] = deployed("AWS::DynamoDB::Table").values()
+    queues = deployed("AWS::SQS::Queue").values()
+
+    assert not any(setting.get("MetricsEnabled") for setting in stage["Properties"]["MethodSettings"])
+    assert "SSESpecification" not in table["Properties"]  # a key of KMS; without it, DynamoDB's own
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues)
+    assert not any("KmsMasterKeyId" in queue["Properties"] for queue in queues)
