@@ -73,12 +73,12 @@ def test_a_thousand_keys_are_deleted_in_one_request_and_no_more(fake_aws):
 
 
 @pytest.mark.parametrize("exact_bytes", [None, 5])
-def test_a_put_url_signs_the_type_and_the_length_only_if_asked_to(moto_rig, exact_bytes):
+def test_a_put_url_signs_the_type_the_condition_and_the_length_only_if_asked_to(moto_rig, exact_bytes):
     ticket = ticket_for(moto_rig, "PUT", exact_bytes=exact_bytes)
 
     query = parse_qs(urlsplit(ticket.url).query)
     length = "content-length;" if exact_bytes else ""
-    assert query["X-Amz-SignedHeaders"] == [f"{length}content-type;host"]
+    assert query["X-Amz-SignedHeaders"] == [f"{length}content-type;host;if-none-match"]
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert not [name for name in query if "checksum" in name.lower()]
 

@@ -1,17 +1,22 @@
 """The journey of a clip through the public HTTP interface of a running service."""
 
+import json
 import os
 import signal
 import subprocess
 import time
+from datetime import datetime
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
 import pytest
 
+from dev import emulator
 from dev.client import App, send
 from dev.clips import make_clip, probe_lines
 from dev.server import Server
+from support.processes import eventually
 
 LIMIT_BYTES = 6_291_456
 
@@ -61,6 +66,31 @@ def test_it_plays_before_it_is_complete(app, clip):
     assert httpx.get(ticket["url"], follow_redirects=True).headers["Content-Type"] == "video/mp4"
     assert early["state"] in ("queued", "processing", "completed")
     assert app.follow(ticket["id"])["state"] == "completed"
+
+
+def test_the_check_alone_makes_it_playable(request, app, clip):
+    if not request.config.getoption("emulator"):
+        pytest.skip("reads the functions' log: make test-emulator")
+    ticket = app.upload(clip(seconds=2))
+    app.follow(ticket["id"])
+
+    assert eventually(lambda: logged("checked", ticket["id"]))
+
+    [line] = logged("checked", ticket["id"])
+    assert (line["state"], line["playable"]) == ("queued", True)
+    playable_at = datetime.fromisoformat(app.metadata(ticket["id"])["playable_at"])
+    assert playable_at <= datetime.fromisoformat(line["timestamp"])
+
+
+def logged(message: str, video_id: str) -> list[dict[str, Any]]:
+    """The lines of the functions with this message about a video."""
+    pages = emulator.client("logs").get_paginator("filter_log_events")
+    events = [
+        event for page in pages.paginate(logGroupName="/tiktoken/functions") for event in page["events"]
+    ]
+    lines = [line for event in events for line in event["message"].splitlines() if line.startswith("{")]
+    found = map(json.loads, (line for line in lines if video_id in line))
+    return [line for line in found if line.get("message") == message]
 
 
 def test_the_metadata_tells_specs_storage_and_renditions(app, clip):

@@ -21,6 +21,7 @@ S3_STATUS = {  # every other error is a 400
     "SignatureDoesNotMatch": 403,
     "NoSuchKey": 404,
     "MissingContentLength": 411,
+    "PreconditionFailed": 412,
     "InvalidRange": 416,
     "ServiceUnavailable": 503,
     "InsufficientStorage": 507,  # not one of S3's codes: S3 is never full

@@ -107,6 +107,7 @@ class Media:
         color_*: from the bitstream, else the container; "" if neither has a value, or the range changes.
         color_range_changes: some frames have full range, others limited range.
         other_colors: different color tags of other frames or parameter sets.
+        tagged: every parameter set says BT.709 in limited range, so that a copy needs no tags.
         copy_obstacles: why the video is encoded instead of copied, one sentence each.
         faults: what makes the file unusable, one sentence each: missing bytes, encryption…
     """
@@ -147,6 +148,7 @@ class Media:
     color_transfer: str = ""
     color_space: str = ""
     other_colors: tuple[Colors, ...] = ()
+    tagged: bool = False
     audio: Audio | None = None
     copy_obstacles: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()

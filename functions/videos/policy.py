@@ -18,10 +18,10 @@ POLL_UNPLAYABLE: Bands = ((1, 250), (4, 1000), (10, 3000), (inf, 10_000))  # sin
 POLL_PLAYABLE: Bands = ((5, 1000), (20, 3000), (inf, 10_000))  # the same; only its progress changes
 
 # ── One run of a media tool
-PROBE_TIMEOUT_S = 12.0  # a file of 6 MiB takes a tenth of a second
-COPY_TIMEOUT_S = 15.0  # 60 s of video take 0.2 s
+PROBE_TIMEOUT_S = 11.0  # a file of 6 MiB takes a tenth of a second
+COPY_TIMEOUT_S = 14.0  # 60 s of video take 0.2 s
 LADDER_TIMEOUT_S = 220.0  # 60 s of video take 40 s on two slow cores
-PROBES_A_CHECK = 3  # packets, those that are missing, then streams and keyframes
+PROBES_A_CHECK = 4  # packets, those that are missing, streams and a keyframe, all keyframes
 COPIES_AN_ATTEMPT = 3  # the sound, if it is encoded; with colour tags; if that fails, without
 CHECK_S = PROBES_A_CHECK * PROBE_TIMEOUT_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S
 # The probe measures loudness.

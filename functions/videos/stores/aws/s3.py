@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from videos.model import StoredObject
-from videos.ports import Ticket
+from videos.ports import ONCE, Ticket
 from videos.stores.aws.clients import s3_client, translate_errors, unavailable
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ class S3Storage:
                     expires_at=expires_at,
                     max_bytes=max_bytes,
                 )
-            headers = {"Content-Type": content_type}
+            headers = {"Content-Type": content_type, **ONCE}
             params: dict[str, Any] = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
+            params["IfNoneMatch"] = ONCE["If-None-Match"]
             if exact_bytes is not None:
                 headers["Content-Length"] = str(exact_bytes)
                 params["ContentLength"] = exact_bytes

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from videos.ports import Ticket
+from videos.ports import ONCE, Ticket
 from videos.stores.local.disk import make_folder, translate_errors
 
 MAX_PUT_BYTES = 5 * 1024**3  # S3's limit for one PUT
@@ -33,11 +33,15 @@ class Denied(Exception):
 
 
 class Permit(NamedTuple):
-    """What a verified upload may write: the key, and the size range (inclusive)."""
+    """What a verified upload may write: the key, and the size range (inclusive).
+
+    ``may_replace``: also in place of another object.
+    """
 
     key: str
     min_bytes: int
     max_bytes: int
+    may_replace: bool = True
 
 
 def secret(folder: Path) -> bytes:
@@ -51,6 +55,10 @@ def secret(folder: Path) -> bytes:
             new.write_bytes(token_bytes(32))
             new.rename(path)
         return path.read_bytes()
+
+
+def already_there(key: str) -> Denied:
+    return Denied("PreconditionFailed", f"There is an object {key!r} already, and If-None-Match is *.")
 
 
 def too_large(max_bytes: int) -> Denied:
@@ -83,7 +91,7 @@ class Tickets:
         self, key: str, content_type: str, max_bytes: int, exact_bytes: int | None, expires_at: datetime
     ) -> Ticket:
         """A PUT ticket for a raw body of this type under ``key``, of ``exact_bytes`` if given."""
-        headers = {"Content-Type": content_type}
+        headers = {"Content-Type": content_type, **ONCE}
         if exact_bytes is not None:
             headers["Content-Length"] = str(exact_bytes)
         url = self._signed_url("PUT", key, headers, expires_at.timestamp())
@@ -152,7 +160,7 @@ class Tickets:
         size_bytes = int(headers["content-length"])
         if size_bytes > MAX_PUT_BYTES:
             raise too_large(MAX_PUT_BYTES)
-        return Permit(key, size_bytes, size_bytes)
+        return Permit(key, size_bytes, size_bytes, may_replace=not ONCE.items() <= fixed.items())
 
     def verify_get(self, key: str, query: Mapping[str, str], method: str = "GET") -> str:
         """The content type to serve. Raises Denied if the URL is forged, expired or for another method."""
