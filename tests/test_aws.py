@@ -277,23 +277,15 @@ def test_an_index_that_lags_behind_brings_no_finished_video(moto_rig, end):
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_videos_that_came_to_nothing_expire_after_30_days(moto_rig, fake_aws, state):
+def test_only_records_without_files_expire_after_30_days(moto_rig, fake_aws, state):
     moto_rig.videos.add(a_video(state=state))
 
     expires_at = table_item(moto_rig, fake_aws, "v1").get("expires_at")
 
-    if state in (State.REJECTED, State.FAILED, State.EXPIRED):
+    if state in (State.REJECTED, State.EXPIRED):
         assert int(expires_at["N"]) == int((NOON + timedelta(days=30)).timestamp())
     else:
         assert expires_at is None
-
-
-def test_a_failed_video_brought_back_to_work_expires_no_more(moto_rig, fake_aws):
-    failed = moto_rig.videos.add(a_video(state=State.FAILED))
-
-    moto_rig.videos.update(failed.to(State.QUEUED, at=NOON, recover_at=NOON))
-
-    assert "expires_at" not in table_item(moto_rig, fake_aws, "v1")
 
 
 @pytest.mark.parametrize(

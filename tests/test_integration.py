@@ -7,6 +7,7 @@ import subprocess
 import time
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -138,6 +139,39 @@ def test_parts_of_a_video_can_be_asked_for(app, clip):
     part = httpx.get(ticket["url"], headers={"Range": "bytes=4-7"}, follow_redirects=True)
 
     assert (part.status_code, part.content) == (206, b"ftyp")
+
+
+def test_head_tells_of_a_file_what_get_would_give(app, clip):
+    ticket = app.upload(clip())
+    app.follow(ticket["id"])
+
+    head, got = (httpx.request(method, ticket["url"], follow_redirects=True) for method in ("HEAD", "GET"))
+
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("Content-Type", "Content-Length", "ETag"):
+        assert head.headers[name] == got.headers[name]
+    assert app.http.head("/health").status_code == 200
+
+
+@pytest.mark.signatures
+def test_a_link_to_a_file_is_for_the_method_that_asked_for_it(app, clip):
+    ticket = app.upload(clip())
+    app.follow(ticket["id"])
+
+    for_head, for_get = (httpx.request(way, ticket["url"]).headers["Location"] for way in ("HEAD", "GET"))
+
+    assert (httpx.head(for_head).status_code, httpx.get(for_get).status_code) == (200, 200)
+    assert httpx.get(for_head).is_client_error
+    assert httpx.head(for_get).is_client_error
+
+
+@here_only  # an emulator tells an address of AWS
+def test_an_upload_form_is_told_where_its_file_went(app, clip):
+    ticket = app.ticket(clip())
+    location = app.send(ticket, clip()).headers["Location"]
+
+    assert unquote(location).endswith(f"/uploads/{ticket['id']}")
+    assert httpx.get(location).status_code == 403  # it is no permission
 
 
 def test_a_deleted_video_no_longer_plays(app, clip):

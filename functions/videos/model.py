@@ -248,9 +248,9 @@ class Video:
         attempts: how many attempts failed through no fault of the file.
         exhausted: how often a tool ran into its limits, since the last success.
         lost: how many attempts ended with their worker, and theirs alone.
-        rounds: how often ``recover_videos`` re-queued it.
-        recover_at: when ``recover_videos`` should check it, unless a step writes first;
-            None once finished.
+        rounds: how often ``recover_videos`` re-queued it since it was last worked on.
+        recover_at: when ``recover_videos`` should check it, unless a step writes first; None once
+            finished. A failed one has files, and is erased then.
     """
 
     id: str
@@ -329,7 +329,7 @@ class Video:
 
         Args:
             at: the time of the change.
-            recover_at: when to check it again; required unless ``state`` is final.
+            recover_at: when to check it again; required unless nothing is left to do.
             **facts: other fields to change. ``progress`` never goes down; ``time_left_s`` is
                 reset unless given.
 

@@ -56,8 +56,13 @@ class Storage(Protocol):
         never replaces an object, since S3 knows that condition of PUT only.
         """
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
-        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges."""
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges.
+
+        It is good for ``method`` alone.
+        """
 
     def stat(self, key: str) -> StoredObject:
         """Raises FileNotFoundError if there is no such object."""
@@ -134,7 +139,7 @@ class Videos(Protocol):
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, longest overdue first as far
-        as a sharded index allows. Reads only unfinished videos, never the whole table."""
+        as a sharded index allows. Reads only these, never the whole table."""
 
     def ping(self) -> None:
         """Raises Unavailable if records cannot be read."""

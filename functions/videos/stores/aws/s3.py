@@ -73,10 +73,13 @@ class S3Storage:
             url = self._signer.generate_presigned_url("put_object", Params=params, ExpiresIn=expires_in_s)
             return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        operation = "get_object" if method == "GET" else "head_object"
         params = {"Bucket": self._bucket, "Key": key, "ResponseContentType": content_type}
         with translate_errors("S3"):
-            return self._signer.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_in_s)
+            return self._signer.generate_presigned_url(operation, Params=params, ExpiresIn=expires_in_s)
 
     def stat(self, key: str) -> StoredObject:
         with translate_errors("S3", key):

@@ -47,8 +47,10 @@ class FolderStorage:
             return self.tickets.post(key, content_type, max_bytes, expires_at)
         return self.tickets.put(key, content_type, max_bytes, exact_bytes, expires_at)
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
-        return self.tickets.get(key, content_type, expires_in_s)
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        return self.tickets.get(key, content_type, expires_in_s, method)
 
     def upload(self, permit: Permit) -> "Upload":
         """Receive an object in chunks; see ``Upload``."""

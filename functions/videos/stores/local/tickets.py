@@ -97,9 +97,13 @@ class Tickets:
         url = self._signed_url("PUT", key, headers, expires_at.timestamp())
         return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
 
-    def get(self, key: str, content_type: str, expires_in_s: int) -> str:
-        """A URL that serves the object ``key`` as this type."""
-        return self._signed_url("GET", key, {"Content-Type": content_type}, time.time() + expires_in_s)
+    def location(self, key: str) -> str:
+        """Where an object is; nobody may read it there without a signature."""
+        return f"{self._url}/{quote(key)}"
+
+    def get(self, key: str, content_type: str, expires_in_s: int, method: str = "GET") -> str:
+        """A URL that serves the object ``key`` as this type, to GET or HEAD."""
+        return self._signed_url(method, key, {"Content-Type": content_type}, time.time() + expires_in_s)
 
     def verify_post(self, fields: Mapping[str, str], *, announced_bytes: int = 0) -> Permit:
         """What an upload form with these ``fields`` (all but the file) may write.
@@ -158,9 +162,9 @@ class Tickets:
             raise too_large(MAX_PUT_BYTES)
         return Permit(key, size_bytes, size_bytes, may_replace=not ONCE.items() <= fixed.items())
 
-    def verify_get(self, key: str, query: Mapping[str, str]) -> str:
-        """The content type to serve. Raises Denied if the URL is forged or expired."""
-        return self._verify_url("GET", key, query)["Content-Type"]
+    def verify_get(self, key: str, query: Mapping[str, str], method: str = "GET") -> str:
+        """The content type to serve. Raises Denied if the URL is forged, expired or for another method."""
+        return self._verify_url(method, key, query)["Content-Type"]
 
     def _post_fields(
         self, key: str, content_type: str, max_bytes: int, expires_at: datetime
@@ -181,7 +185,7 @@ class Tickets:
     def _signed_url(self, method: str, key: str, headers: Mapping[str, str], expires: float) -> str:
         query = {**headers, "expires": str(ceil(expires))}
         signature = self._sign(method, key, query)
-        return f"{self._url}/{quote(key)}?{urlencode({**query, 'signature': signature})}"
+        return f"{self.location(key)}?{urlencode({**query, 'signature': signature})}"
 
     def _verify_url(self, method: str, key: str, query: Mapping[str, str]) -> dict[str, str]:
         """The headers that the URL was signed with."""
