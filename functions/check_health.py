@@ -11,10 +11,10 @@ from videos.telemetry.logs import logged
 from videos.web.api import make_api
 from videos.wiring import http_settings, service
 
-app = make_api(http_settings().allowed_origins)
+app = make_api(http_settings().allowed_origins, http_settings().public_url)
 
 
-@app.get("/health")
+@app.read("/health")
 def get_health() -> Response[Health]:
     report = health(service())
     status = HTTPStatus.OK if report.status == "ok" else HTTPStatus.SERVICE_UNAVAILABLE

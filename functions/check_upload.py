@@ -34,6 +34,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
             failed = error
         else:
             broken_rules = [violation.rule for violation in video.problems]
-            logger.info("checked", state=video.state, broken_rules=broken_rules)
+            logger.info("checked", state=video.state, playable=video.playable, broken_rules=broken_rules)
     if failed:
         raise failed

@@ -19,7 +19,7 @@ from videos.web import answers, passes, playlists, views
 from videos.web.api import authenticated_owner, base_url, make_api, no_such_route
 from videos.wiring import http_settings, service
 
-app = make_api(http_settings().allowed_origins)
+app = make_api(http_settings().allowed_origins, http_settings().public_url)
 
 # The most compatible first. Until that exists, the stream copy is served.
 BEST_FIRST = (OutputName.P720, OutputName.P720_TURNED, OutputName.P720_HEVC)
@@ -37,7 +37,7 @@ PRIVATE = {"Referrer-Policy": "no-referrer"}  # the URLs contain passes
 DEFAULT_LIMIT = "20"  # videos a page
 
 
-@app.get("/videos")
+@app.read("/videos")
 def get_videos() -> Response[answers.VideoPage]:
     owner = _owner()
     if not owner:
@@ -60,7 +60,7 @@ def get_videos() -> Response[answers.VideoPage]:
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body)
 
 
-@app.get("/videos/<video_id>/status")
+@app.read("/videos/<video_id>/status")
 def get_status(video_id: str) -> Response[Any]:
     video = _video(video_id)
     etag = f'"{video.version}"'
@@ -76,14 +76,17 @@ def get_status(video_id: str) -> Response[Any]:
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body, headers=headers)
 
 
-@app.get("/videos/<video_id>/metadata")
+@app.read("/videos/<video_id>/metadata")
 def get_metadata(video_id: str) -> answers.Metadata:
     return views.metadata(_video(video_id), base_url(app, http_settings().public_url))
 
 
-@app.get("/videos/<video_id>/<file>")
+@app.read("/videos/<video_id>/<file>")
 def get_file(video_id: str, file: str) -> Response[Any]:
-    """Redirect to a short-lived signed URL of the file, or return a playlist."""
+    """Redirect to a short-lived signed URL of the file, or return a playlist.
+
+    A URL that is signed for GET refuses HEAD, so a HEAD request gets one of its own.
+    """
     if file not in FILES:
         raise no_such_route()
     video = _video_by_pass_or_owner(video_id)
@@ -92,7 +95,8 @@ def get_file(video_id: str, file: str) -> Response[Any]:
         raise _missing_file(video, file)
     if file == "master.m3u8":
         return _text(HLS, playlists.master(video, passes.query(video)))
-    url = _signed_url(output)
+    is_playlist = file.endswith((".m3u8", ".vtt"))
+    url = _signed_url(output, "GET" if is_playlist else app.current_event.http_method)
     if file.endswith(".m3u8") and output.segments:
         return _text(HLS, playlists.media(output.segments, url))
     if file.endswith(".vtt") and output.sheet and video.media:
@@ -128,9 +132,12 @@ def _text(content_type: str, text: str) -> Response[Any]:
     return Response(HTTPStatus.OK, content_type, text, headers={**PRIVATE})
 
 
-def _signed_url(output: Output) -> str:
+def _signed_url(output: Output, method: str) -> str:
     return service().storage.download_url(
-        output.key, content_type=output.content_type, expires_in_s=service().link_ttl_s
+        output.key,
+        method="HEAD" if method == "HEAD" else "GET",
+        content_type=output.content_type,
+        expires_in_s=service().link_ttl_s,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every minute: re-queue, expire or fail stalled videos."""
+"""Every minute: put a job for every stalled video."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ PREFLIGHT_EXAMPLE = (
 _decode_upload = msgspec.json.Decoder(UploadRequest)
 _decode_preflight = msgspec.json.Decoder(PreflightRequest)
 
-app = make_api(http_settings().allowed_origins)
+app = make_api(http_settings().allowed_origins, http_settings().public_url)
 
 
 @app.post("/upload")

@@ -25,6 +25,7 @@ import read_video
 import request_upload
 from dev import emulator
 from dev.clips import make_clip
+from dev.localstack import localstack
 from support import activity as activities
 from support.api import Context
 from support.clock import Clock
@@ -96,8 +97,13 @@ def no_real_account(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    where = "run on a deployed stack in an emulator of AWS, and with 'auth' enforce its policies"
-    parser.addoption("--emulator", nargs="?", const="open", choices=["open", "auth"], help=where)
+    where = (
+        "run on a deployed stack in an emulator of AWS, and with 'auth' enforce its policies; "
+        "'localstack' runs the adapters alone, on LocalStack and DynamoDB Local"
+    )
+    parser.addoption(
+        "--emulator", nargs="?", const="open", choices=["open", "auth", "localstack"], help=where
+    )
     parser.addoption("--sam-local", action="store_true", help="run the functions in sam local; needs Docker")
     parser.addoption("--timed", action="store_true", help="hold the service to the clock; on a quiet machine")
     parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
@@ -136,6 +142,14 @@ def running_emulator(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """The emulator that is there, or one that is started."""
+    if request.config.getoption("emulator") == "localstack":
+        with (
+            localstack(tmp_path_factory.mktemp("localstack")) as dynamodb_url,
+            pytest.MonkeyPatch.context() as env,
+        ):
+            env.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
+            yield emulator.endpoint()
+        return
     log = tmp_path_factory.mktemp("emulator") / "ministack.log"
     with emulator.emulator(log, auth=request.config.getoption("emulator") == "auth") as url:
         yield url

@@ -30,7 +30,7 @@ def test_a_put_ticket_names_its_headers(call):
     _, ticket, _ = ask(call, method="PUT")
 
     assert ticket["upload"]["method"] == "PUT"
-    assert ticket["upload"]["headers"] == {"Content-Type": "video/mp4"}
+    assert ticket["upload"]["headers"] == {"Content-Type": "video/mp4", "If-None-Match": "*"}
 
 
 @pytest.mark.parametrize(

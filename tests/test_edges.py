@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import json
 import re
+import runpy
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from local_aws import bucket, connection, gateway
 from support.api import NOBODY, Context, ask
 from support.samples import in_an_hour
 from support.sockets import PATIENCE_S, Answer, connected, part, read, request
+from videos import wiring
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.tickets import Denied, secret
 
@@ -200,7 +202,10 @@ def test_no_client_is_waited_for_without_end(server):
             400,
         ),
         "sends its file letter by letter": (
-            drip(server, request(put_line(server), Content_Length="99", Content_Type="video/mp4")),
+            drip(
+                server,
+                request(put_line(server), Content_Length="99", Content_Type="video/mp4", If_None_Match="*"),
+            ),
             400,
         ),
         "goes on after the answer": (
@@ -664,6 +669,27 @@ def test_a_request_without_headers_is_answered(event):
     sent = event("request_upload") | {"headers": None, "multiValueHeaders": None, "body": None}
 
     assert request_upload.handler(sent, Context())["statusCode"] == 400
+
+
+@pytest.mark.usefixtures("call")
+@pytest.mark.parametrize("base_path", ["/media", "/api/v2/"])
+@pytest.mark.parametrize(
+    ("function", "method", "path"),
+    [
+        ("check_health", "GET", "/health"),
+        ("read_video", "GET", f"/videos/{NOBODY}/status"),
+        ("request_upload", "POST", "/preflight"),
+    ],
+)
+def test_a_custom_domain_may_have_a_base_path(event, monkeypatch, base_path, function, method, path):
+    """API Gateway sends it along with the path."""
+    monkeypatch.setenv("PUBLIC_URL", f"https://example.com{base_path}")
+    wiring.http_settings.cache_clear()
+    handler = runpy.run_path(str(FUNCTIONS / f"{function}.py"))["handler"]  # imported anew, as in Lambda
+
+    for prefix in (base_path.rstrip("/"), ""):  # by the domain, by API Gateway's own address
+        answer = handler(event(function) | {"httpMethod": method, "path": f"{prefix}{path}"}, Context())
+        assert "No such route" not in answer["body"]
 
 
 @pytest.mark.usefixtures("call")

@@ -87,10 +87,10 @@ def test_the_first_picture_comes_as_soon_as_in_a_plain_mp4(folder, first_picture
 def renditions(source: Path, folder: Path) -> list[Path]:
     """The copy and the smallest encode."""
     media = probe(source, TOOLS)
-    poster, sprite = stills_in(folder, media)
+    _, sprite = stills_in(folder, media)
     encode = commands.Target(folder / "encode", 360, 640)
     copy = folder / "copy"
-    tools.run(commands.playable_command(TOOLS, source, media, copy, poster), timeout_s=60)
+    tools.run(commands.copy_command(TOOLS, source, media, copy), timeout_s=60)
     tools.run(commands.ladder_command(TOOLS, source, media, [encode], sprite), timeout_s=120)
     for written in (copy, encode.path):
         put_index_first(written, written.with_suffix(".mp4"))

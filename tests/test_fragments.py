@@ -27,9 +27,8 @@ GOPS = ("-g", "30", "-keyint_min", "30", "-sc_threshold", "0")
 def finished(source: Path, folder: Path) -> tuple[Path, Segments]:
     """A copy of ``source``, as it is published."""
     media = probe(source, TOOLS)
-    poster, _ = stills_in(folder, media)
     sound_beside(source, media)
-    tools.run(commands.playable_command(TOOLS, source, media, folder / "copy", poster), timeout_s=30)
+    tools.run(commands.copy_command(TOOLS, source, media, folder / "copy"), timeout_s=30)
     return folder / "copy.mp4", put_index_first(folder / "copy", folder / "copy.mp4").segments
 
 

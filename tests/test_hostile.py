@@ -490,7 +490,8 @@ def test_a_transcode_opens_its_own_folder_only_and_leaves_nothing_in_it(watched,
 
     assert video.state is State.COMPLETED
     runs, opened, other = reached(watched)
-    assert runs == 7  # packets, streams, keyframes, parameter sets; the copy, the loudness, the ladder
+    # tracks, packets, streams, a keyframe, parameter sets; the copy, the poster, the loudness, the ladder
+    assert runs == 9
     assert {Path(name).parent.parent for name in opened} == {service.workspace}
     assert other == []
     assert list(service.workspace.iterdir()) == []

@@ -1,16 +1,22 @@
 """The journey of a clip through the public HTTP interface of a running service."""
 
+import json
 import os
 import signal
 import subprocess
 import time
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
 
+from dev import emulator
 from dev.client import App, send
 from dev.clips import make_clip, probe_lines
 from dev.server import Server
+from support.processes import eventually
 
 LIMIT_BYTES = 6_291_456
 
@@ -62,6 +68,31 @@ def test_it_plays_before_it_is_complete(app, clip):
     assert app.follow(ticket["id"])["state"] == "completed"
 
 
+def test_the_check_alone_makes_it_playable(request, app, clip):
+    if not request.config.getoption("emulator"):
+        pytest.skip("reads the functions' log: make test-emulator")
+    ticket = app.upload(clip(seconds=2))
+    app.follow(ticket["id"])
+
+    assert eventually(lambda: logged("checked", ticket["id"]))
+
+    [line] = logged("checked", ticket["id"])
+    assert (line["state"], line["playable"]) == ("queued", True)
+    playable_at = datetime.fromisoformat(app.metadata(ticket["id"])["playable_at"])
+    assert playable_at <= datetime.fromisoformat(line["timestamp"])
+
+
+def logged(message: str, video_id: str) -> list[dict[str, Any]]:
+    """The lines of the functions with this message about a video."""
+    pages = emulator.client("logs").get_paginator("filter_log_events")
+    events = [
+        event for page in pages.paginate(logGroupName="/tiktoken/functions") for event in page["events"]
+    ]
+    lines = [line for event in events for line in event["message"].splitlines() if line.startswith("{")]
+    found = map(json.loads, (line for line in lines if video_id in line))
+    return [line for line in found if line.get("message") == message]
+
+
 def test_the_metadata_tells_specs_storage_and_renditions(app, clip):
     ticket = app.upload(clip(seconds=2))
     app.follow(ticket["id"])
@@ -108,6 +139,39 @@ def test_parts_of_a_video_can_be_asked_for(app, clip):
     part = httpx.get(ticket["url"], headers={"Range": "bytes=4-7"}, follow_redirects=True)
 
     assert (part.status_code, part.content) == (206, b"ftyp")
+
+
+def test_head_tells_of_a_file_what_get_would_give(app, clip):
+    ticket = app.upload(clip())
+    app.follow(ticket["id"])
+
+    head, got = (httpx.request(method, ticket["url"], follow_redirects=True) for method in ("HEAD", "GET"))
+
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("Content-Type", "Content-Length", "ETag"):
+        assert head.headers[name] == got.headers[name]
+    assert app.http.head("/health").status_code == 200
+
+
+@pytest.mark.signatures
+def test_a_link_to_a_file_is_for_the_method_that_asked_for_it(app, clip):
+    ticket = app.upload(clip())
+    app.follow(ticket["id"])
+
+    for_head, for_get = (httpx.request(way, ticket["url"]).headers["Location"] for way in ("HEAD", "GET"))
+
+    assert (httpx.head(for_head).status_code, httpx.get(for_get).status_code) == (200, 200)
+    assert httpx.get(for_head).is_client_error
+    assert httpx.head(for_get).is_client_error
+
+
+@here_only  # an emulator tells an address of AWS
+def test_an_upload_form_is_told_where_its_file_went(app, clip):
+    ticket = app.ticket(clip())
+    location = app.send(ticket, clip()).headers["Location"]
+
+    assert unquote(location).endswith(f"/uploads/{ticket['id']}")
+    assert httpx.get(location).status_code == 403  # it is no permission
 
 
 def test_a_deleted_video_no_longer_plays(app, clip):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from support.template import FUNCTIONS, RESOURCES, TEMPLATE
+from support.template import FUNCTIONS, RESOURCES, TEMPLATE, module_of
 from videos.telemetry import metrics
 
 ALARMS = {
@@ -15,19 +15,27 @@ ALARMS = {
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
-# The metrics that AWS emits by itself, with their dimensions.
+# The metrics that AWS emits by itself, with the dimensions that each has.
+BY_FUNCTION, BY_QUEUE, BY_STAGE = {"FunctionName"}, {"QueueName"}, {"ApiName", "Stage"}
 AWS = {
-    "AWS/Lambda": ({"FunctionName"}, {"Errors", "Throttles", "Duration", "Invocations"}),
-    "AWS/SQS": (
-        {"QueueName"},
-        {
+    "AWS/Lambda": dict.fromkeys(
+        [
+            "Errors", "Throttles", "Duration", "Invocations",
+            "AsyncEventAge", "AsyncEventsDropped", "DestinationDeliveryFailures",
+        ],
+        BY_FUNCTION,
+    ),
+    "AWS/SQS": dict.fromkeys(
+        [
             "ApproximateAgeOfOldestMessage",
             "ApproximateNumberOfMessagesVisible",
             "ApproximateNumberOfMessagesNotVisible",
-        },
+        ],
+        BY_QUEUE,
     ),
-    "AWS/ApiGateway": ({"ApiName", "Stage"}, {"Count", "4XXError", "5XXError", "Latency"}),
-}
+    "AWS/ApiGateway": dict.fromkeys(["Count", "4XXError", "5XXError", "Latency"], BY_STAGE),
+    "AWS/DynamoDB": {"ThrottledRequests": {"TableName", "Operation"}, "TransactionConflict": {"TableName"}},
+}  # fmt: skip
 
 
 class Metric(NamedTuple):
@@ -122,11 +130,9 @@ def test_every_custom_metric_in_use_is_emitted(metric, activity):
 
 @pytest.mark.parametrize("metric", sorted(m for m in ALL if m.namespace in AWS), ids=str)
 def test_every_aws_metric_in_use_belongs_to_a_deployed_resource(metric):
-    names_of_dimensions, names = AWS[metric.namespace]
     dimensions = dict(metric.dimensions)
 
-    assert dimensions.keys() == names_of_dimensions
-    assert metric.name in names
+    assert dimensions.keys() == AWS[metric.namespace][metric.name]
     if function := dimensions.get("FunctionName"):
         assert function[2:-1] in FUNCTIONS
     if queue := dimensions.get("QueueName"):
@@ -134,6 +140,8 @@ def test_every_aws_metric_in_use_belongs_to_a_deployed_resource(metric):
     if "ApiName" in dimensions:
         api = RESOURCES["Api"]["Properties"]
         assert (dimensions["ApiName"], dimensions["Stage"]) == (value(api["Name"]), api["StageName"])
+    if table := dimensions.get("TableName"):
+        assert RESOURCES[table[2:-1]]["Type"] == "AWS::DynamoDB::Table"
 
 
 def test_the_service_dimension_is_the_stack_name(activity):
@@ -181,11 +189,54 @@ def test_every_alarm_links_to_its_runbook_entry(name):
     assert alarm["TreatMissingData"] == ("breaching" if name == "RecoverStopped" else "notBreaching")
 
 
-def test_the_function_alarms_cover_every_function():
-    for name in ("FunctionErrors", "FunctionThrottles"):
-        assert {dict(m.dimensions)["FunctionName"][2:-1] for m in alarm_metrics(ALARMS[name])} == set(
-            FUNCTIONS
-        )
+def functions_of(alarm: str) -> set[str]:
+    return {dict(m.dimensions)["FunctionName"][2:-1] for m in alarm_metrics(ALARMS[alarm])}
+
+
+def test_errors_of_every_function_raise_an_alarm():
+    assert functions_of("FunctionErrors") == set(FUNCTIONS)
+
+
+def test_only_throttles_that_somebody_waits_for_raise_an_alarm_and_no_burst_does():
+    """What is throttled of the other functions waits, and is late at the worst: three alarms see that."""
+    behind_the_api = {
+        name
+        for name, function in FUNCTIONS.items()
+        if any(event["Type"] == "Api" for event in function["Events"].values())
+    }
+
+    assert functions_of("FunctionThrottles") == behind_the_api
+    assert ALARMS["FunctionThrottles"]["DatapointsToAlarm"] > 1
+    late = {
+        metric.name
+        for name in ("OldUploads", "OldJobs", "RecoverStopped")
+        for metric in alarm_metrics(ALARMS[name])
+    }
+    assert late == {"AsyncEventAge", "ApproximateAgeOfOldestMessage", "Invocations"}
+
+
+def test_the_timeouts_of_the_alarm_are_those_of_the_functions():
+    [expression] = [part["Expression"] for part in ALARMS["NearTimeout"]["Metrics"] if "Expression" in part]
+    hundredths_ms = dict(re.findall(r"FILL\((\w+), 0\) / (\d+)", expression))
+
+    assert functions_of("NearTimeout") == set(FUNCTIONS) - {"RecoverVideos"}
+    assert {name: int(number) for name, number in hundredths_ms.items()} == {
+        module_of(name): FUNCTIONS[name]["Timeout"] * 1000 // 100 for name in functions_of("NearTimeout")
+    }
+
+
+def test_throttles_of_every_operation_on_the_table_raise_an_alarm(activity):
+    watched = {dict(metric.dimensions)["Operation"] for metric in alarm_metrics(ALARMS["TableThrottles"])}
+
+    assert watched >= {asked.operation for asked in activity.asked if asked.service == "dynamodb"}
+
+
+def test_the_rate_that_raises_an_alarm_is_the_limit_of_the_stage():
+    [expression] = [part["Expression"] for part in ALARMS["NearRateLimit"]["Metrics"] if "Expression" in part]
+    [setting] = RESOURCES["Api"]["Properties"]["MethodSettings"]
+
+    assert setting["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert expression == {"Sub": "100 * requests / (60 * ${RequestsPerSecond})"}  # its period is a minute
 
 
 def test_the_dashboard_shows_every_alarm():

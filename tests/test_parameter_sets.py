@@ -22,6 +22,7 @@ def test_h264_in_the_sample_description(clip):
         ParameterSet(
             coded_width_px=720,
             coded_height_px=1280,
+            shape=(0, 0, 0, 0, 1, 0, 0),
             progressive=True,
             bit_depth=8,
             chroma_format=1,
@@ -80,3 +81,15 @@ def test_a_file_that_is_none_is_bad_media(tmp_path):
 
     with pytest.raises(BadMedia):
         sets(path)
+
+
+@pytest.mark.parametrize(
+    ("colour", "is_tagged"), [("bt709", True), ("unknown", False), ("bt470bg", False)], ids=str
+)
+def test_a_set_is_tagged_if_it_says_bt709_itself(clip, tmp_path, colour, is_tagged):
+    number = {"bt709": 1, "unknown": 2, "bt470bg": 5}[colour]
+    retagged = rewrap(
+        clip(**SHORT), tmp_path / "t.mp4", "-bsf:v", f"h264_metadata=matrix_coefficients={number}"
+    )
+
+    assert [found.tagged for found in sets(retagged)] == [is_tagged]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev.clips import BT601, BT2020, HLG, PQ, crop_by_box, ffmpeg, rewrap
+from support.planted import before
 from videos import wiring
 from videos.checking.advice import repair_command
 from videos.checking.ffprobe import Packet
@@ -54,6 +55,45 @@ def test_other_rates_are_called_by_their_number(clip, rate):
     [problem] = check(measured(clip(rate=rate)))
 
     assert problem.message == f"Invalid frame rate: {rate} fps"
+
+
+def joined(first: Path, second: Path, to: Path) -> Path:
+    """Both in one track, each with its own parameter sets in the samples."""
+    streams = [path.with_suffix(".h264") for path in (first, second)]
+    for source, stream in zip((first, second), streams, strict=True):
+        rewrap(source, stream, "-bsf:v", "h264_mp4toannexb")
+    both = to.with_suffix(".h264")
+    both.write_bytes(b"".join(stream.read_bytes() for stream in streams))
+    return rewrap(both, to, before=("-r", "30"))
+
+
+# Only the first keyframe is decoded where nothing in the file says that another one is different.
+@pytest.mark.parametrize(
+    ("codec", "keyframe", "head"),
+    [("libx264", 60, bytes([6])), ("libx265", 57, bytes([39 << 1, 1]))],
+    ids=["h264", "hevc"],
+)
+def test_a_message_at_a_later_keyframe_that_says_another_transfer_is_read(
+    clip, tmp_path, codec, keyframe, head
+):
+    hlg = head + bytes([147, 1, 18])  # alternative_transfer_characteristics (H.264, D.1.32; H.265, D.2.38)
+    source = clip(seconds=3, codec=codec, sound=False)
+    changed = tmp_path / "changed.mp4"
+    changed.write_bytes(before(keyframe, hlg)(source.read_bytes(), b""))
+
+    assert measured(source).other_colors == ()
+    assert [colors.transfer for colors in measured(changed).other_colors] == ["arib-std-b67"]
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [("crop_right=20", "700x1280"), ("crop_top=80", "720x1200")],
+)
+def test_another_cropping_in_the_middle_is_read(clip, tmp_path, change, size):
+    first = clip(seconds=1, sound=False)
+    second = rewrap(first, tmp_path / "second.mp4", "-bsf:v", f"h264_metadata={change}")
+
+    assert measured(joined(first, second, tmp_path / "both.mp4")).other_sizes == (size,)
 
 
 @pytest.mark.parametrize("clockwise", [90, 270])

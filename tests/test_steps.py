@@ -1,12 +1,21 @@
 """The steps of a video, on every set of adapters."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from support.faults import Killed, Worker
 from support.pipeline import checked, stored_keys, ticketed, uploaded, work_off
-from videos.errors import BadRequest, Rejected, ToolExhausted, ToolFailed, UnknownVideo, UnreadableBody
+from videos.errors import (
+    BadRequest,
+    Rejected,
+    ToolExhausted,
+    ToolFailed,
+    Unavailable,
+    UnknownVideo,
+    UnreadableBody,
+)
 from videos.model import State
 from videos.steps.attempts import begin, interrupted
 from videos.steps.check_upload import check_upload
@@ -450,15 +459,70 @@ def test_all_overdue_videos_are_recovered_page_by_page(service, clock):
     assert {service.videos.get(video_id).state for video_id in unused} == {State.EXPIRED}
 
 
-def test_a_video_that_no_worker_processes_fails_eventually_with_a_dead_letter(service, clip, clock):
+def test_a_video_that_nobody_works_on_waits_however_long_and_fails_never(service, clip, clock):
     video = checked(service, clip())
 
-    for _ in range(service.max_rounds + 1):
-        clock.advance(minutes=31)
+    for _ in range(14 * 24 * 2):  # two weeks, looked at every half hour
+        clock.advance(minutes=30)
         recover_videos(service)
 
-    assert service.videos.get(video.id).state is State.FAILED
-    assert service.jobs.dead() == [video.id]
+    assert service.videos.get(video.id).state is State.QUEUED
+    assert service.jobs.dead() == []
+    assert service.jobs.stats().waiting < 100  # six a day
+    assert transcode_video(video.id, service).state is State.COMPLETED
+
+
+def test_the_pause_between_spare_jobs_grows_until_the_video_is_worked_on(service, clip, clock):
+    video = checked(service, clip())
+    pauses_min = []
+
+    for _ in range(5):
+        due = service.videos.get(video.id).recover_at
+        clock.advance(minutes=(due - clock()).total_seconds() / 60)
+        recover_videos(service)
+        pauses_min.append(round((service.videos.get(video.id).recover_at - clock()).total_seconds() / 60))
+
+    assert pauses_min == [30, 60, 120, 240, 240]
+    begin(service.videos.get(video.id), State.PROCESSING, service)
+    clock.advance(minutes=3)  # its worker is lost
+    recover_videos(service)
+    assert service.videos.get(video.id).recover_at == clock() + timedelta(minutes=30)
+
+
+def test_a_failed_video_is_erased_after_a_month_files_first(service, clip, clock, monkeypatch):
+    video = fail(checked(service, clip()), "The disk was full.", service)
+    assert {key.partition("/")[0] for key in stored_keys(service, video)} == {"sources", "outputs"}
+
+    clock.advance(days=29)
+    assert recover_videos(service) == []
+    clock.advance(days=1)
+    recover_videos(service)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(service.videos), "delete", unavailable)
+        with pytest.raises(Unavailable):
+            transcode_video(video.id, service)
+    assert not stored_keys(service, video)
+    clock.advance(minutes=30)
+
+    assert dict(recover_videos(service)) == {video.id: "failed"}
+    work_off(service)
+    with pytest.raises(UnknownVideo):
+        service.videos.get(video.id)
+
+
+def unavailable(*_: object) -> None:
+    raise Unavailable("The table is away.")
+
+
+def test_a_failed_video_that_was_redriven_is_not_erased(service, clip, clock):
+    video = fail(checked(service, clip()), "The disk was full.", service)
+    clock.advance(days=13)
+    redrive(service)
+
+    clock.advance(days=18)
+    recover_videos(service)
+
+    assert transcode_video(video.id, service).state is State.COMPLETED
 
 
 def test_a_finished_video_is_not_recovered(service, clip, clock):

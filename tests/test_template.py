@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from local_aws import events, gateway
-from support.template import FUNCTIONS, RESOURCES, TEMPLATE, module_of
+from support.api import NOBODY
+from support.template import FUNCTIONS, RESOURCES, TEMPLATE, deployed, module_of
 from support.video_table import TABLE
 from videos import wiring
 from videos.checking.rules import SPEC
@@ -26,7 +27,11 @@ STATEMENTS = [
 ]
 
 
+ANY_OTHER = {"/", "/{unknown+}"}
+
+
 def api_events() -> set[tuple[str, str, str]]:
+    """Method, path and module of each route."""
     return {
         (event["Properties"]["Method"], event["Properties"]["Path"], module_of(name))
         for name, function in FUNCTIONS.items()
@@ -51,20 +56,63 @@ def test_every_handler_is_deployed():
 
 
 def test_the_local_server_serves_the_routes_of_the_template():
-    deployed = {(method, path): module for method, path, module in api_events() if method != "OPTIONS"}
+    served = {(method, path, module) for (method, path), module in gateway.ROUTES.items()}
+    with_get = {
+        ("HEAD", path, module) for method, path, module in served if method == "GET"
+    }  # Starlette adds it
+    with_cors = {("OPTIONS", path, module) for _, path, module in served}
 
-    assert deployed == gateway.ROUTES
+    deployed = {route for route in api_events() if route[1] not in ANY_OTHER}
+
+    assert deployed == served | with_get | with_cors
+
+
+def test_every_request_reaches_a_function_whatever_its_path_and_token():
+    """API Gateway answers what no route is for with a 403 if it has a Bearer token."""
+    [api] = deployed("AWS::ApiGateway::RestApi").values()
+    routes = api["Properties"]["Body"]["paths"]
+
+    assert {
+        path for path, methods in routes.items() if "x-amazon-apigateway-any-method" in methods
+    } == ANY_OTHER
+    assert all("security" not in operation for path in routes.values() for operation in path.values())
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path in gateway.ROUTES}))
+def test_the_handlers_answer_the_methods_of_the_local_server_and_no_others(call, path):
+    answered = {method for method, of_path in gateway.ROUTES if of_path == path}
+    if "GET" in answered:
+        answered.add("HEAD")
+    asked = path.format(video_id=NOBODY, file="video.mp4")
+
+    unknown = {
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if (answer := call(method, asked))[0] == 404 and (answer[1] or {}).get("error") == "No such route."
+    }
+
+    assert unknown == {"GET", "POST", "PUT", "PATCH", "DELETE"} - answered
+    assert call("HEAD", asked)[0] == call("GET", asked)[0]
+    assert call("OPTIONS", asked)[0] == 204
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/videos/a/b/c"])
+def test_an_unknown_path_is_a_404_for_whoever_has_a_token_too(call, path):
+    status, answer, headers = call(
+        "GET", path, Authorization="Bearer abc.def.ghi", Origin="http://localhost:1"
+    )
+
+    assert (status, answer["code"]) == (404, "unknown_route")
+    assert "Access-Control-Allow-Origin" in headers
 
 
 def test_the_local_gateway_throttles_with_the_response_of_the_template():
-    deployed = RESOURCES["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
+    throttled = RESOURCES["Api"]["Properties"]["GatewayResponses"]["THROTTLED"]
     status, body, headers = api.answer(TooManyRequests())
 
-    assert status == deployed["StatusCode"]
-    assert body == json.loads(deployed["ResponseTemplates"]["application/json"])
-    sent = deployed["ResponseParameters"]["Headers"]
-    assert sent["Retry-After"] == f"'{headers['Retry-After']}'"
-    assert sent["Access-Control-Expose-Headers"] == "'Retry-After'"
+    assert status == throttled["StatusCode"]
+    assert body == json.loads(throttled["ResponseTemplates"]["application/json"])
+    assert throttled["ResponseParameters"]["Headers"]["Retry-After"] == f"'{headers['Retry-After']}'"
 
 
 def test_every_answer_of_the_gateway_itself_has_the_headers_that_ours_have():
@@ -75,10 +123,13 @@ def test_every_answer_of_the_gateway_itself_has_the_headers_that_ours_have():
         assert "suggestions_for" in response["ResponseTemplates"]["application/json"], name
 
 
-def test_every_path_answers_cors_preflights():
-    paths = {path for method, path, _ in api_events() if method != "OPTIONS"}  # with a token, all need it
-
-    assert {path for method, path, _ in api_events() if method == "OPTIONS"} == paths
+def test_every_page_may_read_the_gateways_own_answers_with_the_headers_of_ours():
+    """``'*'`` is for requests without cookies, and ours have none: a token is a header."""
+    for name, response in RESOURCES["Api"]["Properties"]["GatewayResponses"].items():
+        headers = response["ResponseParameters"]["Headers"]
+        exposed = headers["Access-Control-Expose-Headers"].strip("'").split(",")
+        assert headers["Access-Control-Allow-Origin"] == "'*'", name
+        assert exposed == ["ETag", "Location", "Retry-After", "WWW-Authenticate"] == api.EXPOSED_HEADERS, name
 
 
 @pytest.mark.parametrize("name", ["request_upload", "read_video", "check_health"])
@@ -112,9 +163,9 @@ def test_the_local_schedule_builds_an_event_shaped_like_the_sample(event):
 
 
 def test_the_tests_use_the_deployed_table():
-    deployed = RESOURCES["VideoTable"]["Properties"]
+    table = RESOURCES["VideoTable"]["Properties"]
 
-    assert {name: deployed[name] for name in TABLE} == TABLE
+    assert {name: table[name] for name in TABLE} == TABLE
 
 
 def test_the_defaults_of_the_template_match_the_code():

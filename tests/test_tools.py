@@ -37,15 +37,15 @@ def every_command(source: Path, media: Media, folder: Path) -> dict[str, list[st
     targets = [Target(folder / "540p", 540, 960), Target(folder / "360p", 360, 640)]
     return {
         "packets": ffprobe.packets_command(TOOLS, source),
+        "tracks": ffprobe.tracks_command(TOOLS, source),
         "readable packets": ffprobe.count_command(TOOLS, source, 0),
         "streams": ffprobe.streams_command(TOOLS, source),
         "parameter sets": parameter_sets.trace_command(TOOLS, source, 0, "h264"),
         "keyframes": ffprobe.keyframes_command(TOOLS, source, 0),
         "loudness": loudness.loudness_command(TOOLS, source, 1),
-        "playable": commands.playable_command(TOOLS, source, media, folder / "copy", poster),
-        "playable, with a later poster": commands.playable_command(
-            TOOLS, source, media, folder / "copy", replace(poster, time_s=0.5)
-        ),
+        "copy": commands.copy_command(TOOLS, source, media, folder / "copy"),
+        "poster": commands.poster_command(TOOLS, source, media, poster),
+        "later poster": commands.poster_command(TOOLS, source, media, replace(poster, time_s=0.5)),
         "sound": commands.sound_command(
             TOOLS, source, replace(media, audio=Audio(stream_index=1, codec="opus"))
         ),
@@ -60,8 +60,7 @@ COMMANDS = list(every_command(Path("upload"), PLAIN, Path()))
 def copied(source: Path, folder: Path) -> Path:
     """The stream copy of ``source``."""
     media = probe(source, TOOLS)
-    poster, _ = stills_in(folder, media)
-    run(commands.playable_command(TOOLS, source, media, folder / "copy", poster), timeout_s=30)
+    run(commands.copy_command(TOOLS, source, media, folder / "copy"), timeout_s=30)
     return finished(folder / "copy")
 
 
@@ -154,9 +153,7 @@ def test_a_playlist_upload_is_not_probed_as_the_file_it_names(clip, tmp_path):
 def test_ffmpeg_is_given_no_time_with_an_exponent(tmp_path, time_s, seek):
     poster, _ = stills_in(tmp_path, PLAIN)
 
-    command = commands.playable_command(
-        TOOLS, Path("upload"), PLAIN, tmp_path / "copy", replace(poster, time_s=time_s)
-    )
+    command = commands.poster_command(TOOLS, Path("upload"), PLAIN, replace(poster, time_s=time_s))
 
     assert [command[at + 1] for at, word in enumerate(command) if word == "-ss"] == seek
 

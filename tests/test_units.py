@@ -59,6 +59,17 @@ def test_in_h264_only_an_idr_picture_starts_a_closed_group(tmp_path):
     assert not by_a_message.closed_gops
 
 
+@pytest.mark.parametrize(
+    ("codec", "message", "picture"), [("h264", H264_SEI, H264_IDR), ("hevc", 39, IDR), ("hevc", 40, IDR)]
+)
+def test_messages_are_looked_for_at_keyframes_after_the_first(tmp_path, codec, message, picture):
+    first = read(tmp_path, [message, picture], [picture], codec=codec, keyframes=(0, 1))
+    later = read(tmp_path, [picture], [message, picture], codec=codec, keyframes=(0, 1))
+    between = read(tmp_path, [picture], [message, picture], codec=codec, keyframes=(0,))
+
+    assert (first.messages, later.messages, between.messages) == (False, True, False)
+
+
 def test_without_lengths_nothing_is_known_to_be_closed(tmp_path):
     assert not read_units(tmp_path / "none", [], "h264", 0).closed_gops
 

@@ -21,6 +21,7 @@ S3_STATUS = {  # every other error is a 400
     "SignatureDoesNotMatch": 403,
     "NoSuchKey": 404,
     "MissingContentLength": 411,
+    "PreconditionFailed": 412,
     "InvalidRange": 416,
     "ServiceUnavailable": 503,
     "InsufficientStorage": 507,  # not one of S3's codes: S3 is never full
@@ -66,7 +67,11 @@ class Bucket:
         with self._storage.upload(permit) as upload:
             async for piece in form.file():
                 upload.write(piece)
-            return await self._keep(upload, 204)
+            kept = await self._keep(upload, 204)
+        kept.headers["Location"] = self._storage.tickets.location(
+            permit.key
+        )  # of S3's answers, to POST alone
+        return kept
 
     async def _put(self, request: Request) -> Response:
         permit = self._storage.tickets.verify_put(
@@ -87,7 +92,7 @@ class Bucket:
 
     async def _get(self, request: Request) -> Response:
         key = request.path_params["key"]
-        content_type = self._storage.tickets.verify_get(key, request.query_params)
+        content_type = self._storage.tickets.verify_get(key, request.query_params, request.method)
         try:
             stored = self._storage.stat(key)
         except FileNotFoundError:

@@ -11,6 +11,7 @@ from videos.web import api
 
 STORAGE = "/storage/"
 READ_METHODS = ("GET", "HEAD")
+UPLOAD_HEADERS = ["ETag", "Location"]  # of the answer to an upload, as in template.yaml
 # The headers of a file that a page may read, as in template.yaml.
 FILE_HEADERS = ["ETag", "Accept-Ranges", "Content-Length", "Content-Range"]
 
@@ -47,7 +48,7 @@ class Cors:
             )
 
         self._api = policy(allowed_origins, api.EXPOSED_HEADERS)
-        self._upload = policy(allowed_origins, ["ETag"])
+        self._upload = policy(allowed_origins, UPLOAD_HEADERS)
         self._playback = policy(["*"], FILE_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

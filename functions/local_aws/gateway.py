@@ -19,7 +19,8 @@ from videos.errors import BodyTooLarge, SlowRequest, TooManyRequests, VideoError
 from videos.telemetry.logs import logger as log
 from videos.web import api
 
-# The same routes as template.yaml, the more specific first; tests/test_template.py compares the two.
+# The routes of template.yaml, the more specific first, besides HEAD with each GET, and OPTIONS;
+# tests/test_template.py compares the two.
 ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
@@ -55,18 +56,16 @@ class Gateway:
 
     def routes(self) -> list[Route]:
         return [
-            Route(resource, self._endpoint(method, resource, function), methods=[method])
+            Route(resource, self._endpoint(resource, function), methods=[method])
             for (method, resource), function in ROUTES.items()
         ]
 
-    def _endpoint(
-        self, method: str, resource: str, function: str
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, resource: str, function: str) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             async with AsyncExitStack() as slots:
                 make_event = partial(
                     api_event,
-                    method,
+                    request.method,
                     resource,
                     request.scope["path"],  # request.url depends on the Host header, which a client may forge
                     request.path_params,
@@ -84,7 +83,9 @@ class Gateway:
                 except Exception:
                     log.exception("%s failed", function, video_id=request.path_params.get("video_id"))
                     return JSONResponse(api.internal_error(), 502, api.SAFE_HEADERS)
-            if method != "GET":
+            if request.method == "HEAD":
+                del reply.headers["Content-Length"]  # it would be of a body that is left out
+            elif request.method != "GET":
                 self._on_change()
             return reply
 

@@ -107,6 +107,7 @@ class Media:
         color_*: from the bitstream, else the container; "" if neither has a value, or the range changes.
         color_range_changes: some frames have full range, others limited range.
         other_colors: different color tags of other frames or parameter sets.
+        tagged: every parameter set says BT.709 in limited range, so that a copy needs no tags.
         copy_obstacles: why the video is encoded instead of copied, one sentence each.
         faults: what makes the file unusable, one sentence each: missing bytes, encryption…
     """
@@ -147,6 +148,7 @@ class Media:
     color_transfer: str = ""
     color_space: str = ""
     other_colors: tuple[Colors, ...] = ()
+    tagged: bool = False
     audio: Audio | None = None
     copy_obstacles: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -246,9 +248,9 @@ class Video:
         attempts: how many attempts failed through no fault of the file.
         exhausted: how often a tool ran into its limits, since the last success.
         lost: how many attempts ended with their worker, and theirs alone.
-        rounds: how often ``recover_videos`` re-queued it.
-        recover_at: when ``recover_videos`` should check it, unless a step writes first;
-            None once finished.
+        rounds: how often ``recover_videos`` re-queued it since it was last worked on.
+        recover_at: when ``recover_videos`` should check it, unless a step writes first; None once
+            finished. A failed one has files, and is erased then.
     """
 
     id: str
@@ -327,7 +329,7 @@ class Video:
 
         Args:
             at: the time of the change.
-            recover_at: when to check it again; required unless ``state`` is final.
+            recover_at: when to check it again; required unless nothing is left to do.
             **facts: other fields to change. ``progress`` never goes down; ``time_left_s`` is
                 reset unless given.
 

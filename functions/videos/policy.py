@@ -18,10 +18,10 @@ POLL_UNPLAYABLE: Bands = ((1, 250), (4, 1000), (10, 3000), (inf, 10_000))  # sin
 POLL_PLAYABLE: Bands = ((5, 1000), (20, 3000), (inf, 10_000))  # the same; only its progress changes
 
 # ── One run of a media tool
-PROBE_TIMEOUT_S = 12.0  # a file of 6 MiB takes a tenth of a second
-COPY_TIMEOUT_S = 15.0  # 60 s of video take 0.2 s
+PROBE_TIMEOUT_S = 11.0  # a file of 6 MiB takes a tenth of a second
+COPY_TIMEOUT_S = 14.0  # 60 s of video take 0.2 s
 LADDER_TIMEOUT_S = 220.0  # 60 s of video take 40 s on two slow cores
-PROBES_A_CHECK = 3  # packets, those that are missing, then streams and keyframes
+PROBES_A_CHECK = 4  # packets, those that are missing, streams and a keyframe, all keyframes
 COPIES_AN_ATTEMPT = 3  # the sound, if it is encoded; with colour tags; if that fails, without
 CHECK_S = PROBES_A_CHECK * PROBE_TIMEOUT_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S
 # The probe measures loudness.
@@ -38,6 +38,8 @@ SILENCE_LIMIT = timedelta(
     minutes=2
 )  # an upload or attempt without a write for longer is stalled, and is recovered
 QUEUE_TIMEOUT = timedelta(minutes=30)  # a job that waits longer is presumed lost
+MAX_DOUBLINGS = 3  # of that, each time it was not lost, so that a backlog is not made of spare jobs
+KEPT_AFTER_ENDING = timedelta(days=30)  # then a video that came to nothing is erased; its dead letter is gone
 RECOVER_EVERY_S = 60
 RECOVER_WITHIN_S = 45.0  # a recovery round starts no more work after this
 CLEAN_UP_AFTER_S = 60  # delay of the job that removes files left by a crash
@@ -49,7 +51,6 @@ MAX_EXHAUSTED = (
     2  # runs of a tool into its limits, in checks and again in transcodes, before a file is rejected
 )
 MAX_RECEIVES = 20  # deliveries of a job before it is a dead letter; the record gives up before
-MAX_ROUNDS = 12  # recoveries of a video before it is marked failed
 
 # ── The queue
 MAX_DELAY_S = 900  # SQS's maximum delay
@@ -71,6 +72,11 @@ assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second de
 def poll_after_ms(age_s: float, bands: Bands) -> int:
     """The hint for a video of this age."""
     return next(hint_ms for below_s, hint_ms in bands if age_s < below_s)
+
+
+def queue_timeout(rounds: int, first: timedelta = QUEUE_TIMEOUT) -> timedelta:
+    """How long a job may wait, if ``rounds`` spare ones wait already: 30 min, 1 h, 2 h, 4 h, 4 h …"""
+    return first * (1 << min(rounds, MAX_DOUBLINGS))
 
 
 def pause_s(receives: int) -> int:

@@ -16,13 +16,16 @@ from typing import Literal, Protocol
 from videos.model import StoredObject, Video
 from videos.quota import Charge
 
+# Among the headers of a PUT: a repeat is answered 412, and replaces nothing.
+ONCE = {"If-None-Match": "*"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
     """How to upload one file directly to storage.
 
     POST: a multipart form of ``fields``, in order, then the file as the field ``file``.
-    PUT: the raw bytes, with exactly ``headers``.
+    PUT: the raw bytes, with exactly ``headers``. An answer of 412 says that the file is there already.
     """
 
     method: Literal["POST", "PUT"]
@@ -49,11 +52,17 @@ class Storage(Protocol):
         """A ticket for one object, bound to ``key``, ``content_type`` and ``expires_at``.
 
         POST also binds the size to 1 … ``max_bytes``; storage rejects any other.
-        PUT binds only ``exact_bytes``, if given: S3 cannot sign a size limit.
+        PUT binds only ``exact_bytes``, if given, since S3 cannot sign a size limit; and it
+        never replaces an object, since S3 knows that condition of PUT only.
         """
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
-        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges."""
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges.
+
+        It is good for ``method`` alone.
+        """
 
     def stat(self, key: str) -> StoredObject:
         """Raises FileNotFoundError if there is no such object."""
@@ -130,7 +139,7 @@ class Videos(Protocol):
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, longest overdue first as far
-        as a sharded index allows. Reads only unfinished videos, never the whole table."""
+        as a sharded index allows. Reads only these, never the whole table."""
 
     def ping(self) -> None:
         """Raises Unavailable if records cannot be read."""

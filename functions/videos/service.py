@@ -30,11 +30,10 @@ class Service:
         ticket_ttl: how long after its ticket an upload may start.
         link_ttl_s: how long a signed playback URL is valid.
         silence_limit: how long a video may go without a write before ``recover_videos`` checks it.
-        queue_timeout: how long a job may wait before it is presumed lost; must exceed any
-            backlog, or waiting videos are re-queued again and again.
+        queue_timeout: how long a job may wait before it is presumed lost, at first. A video in a
+            longer backlog is re-queued, less and less often.
         max_failures: attempts that fail through no fault of the file before a video is marked failed.
         max_lost: attempts that end with their worker before a video is marked failed.
-        max_rounds: recoveries before a video is marked failed.
         quota: what one owner may upload per day.
         now: the current time in UTC.
         monotonic: a monotonic clock in seconds, to measure durations.
@@ -56,7 +55,6 @@ class Service:
     queue_timeout: timedelta = policy.QUEUE_TIMEOUT
     max_failures: int = policy.MAX_FAILURES
     max_lost: int = policy.MAX_LOST
-    max_rounds: int = policy.MAX_ROUNDS
     workspace: Path | None = None
 
     def register(self, video: Video, charge: Charge | None = None) -> Video:

@@ -250,9 +250,9 @@ def _take_every_path(app: Driver, good: bytes, refused: bytes) -> None:
     with app.changed():  # while some are overdue; a service is looked at once a second, so another one
         app.api("check_health", "GET", "/health")
     app.call("recover_videos", scheduled_event())
-    for _ in range(app.service.max_rounds):  # nobody works
-        app.later += timedelta(minutes=31)
-        app.call("recover_videos", scheduled_event())
+    app.later += timedelta(days=31)  # what failed is erased
+    app.call("recover_videos", scheduled_event())
+    app.transcode(struck)
     app.ticket()
     app.later += timedelta(minutes=90)
     with app.changed(jobs=PolledSqsJobs("https://sqs.eu-central-1.amazonaws.com/1/gone", "")):

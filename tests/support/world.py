@@ -112,9 +112,8 @@ class World:
 
     @property
     def longest(self) -> timedelta:
-        """The bound from ticket to end that docs/architecture.md names, even if nobody works."""
-        service, minute = self.service, timedelta(minutes=1)
-        return service.ticket_ttl + (service.max_rounds + 1) * (service.queue_timeout + minute)
+        """The bound from ticket to end that docs/architecture.md names, once somebody works."""
+        return timedelta(hours=7, minutes=45)
 
     def settled(self, *videos: Video) -> bool:
         stats = self.service.jobs.stats()

@@ -38,11 +38,13 @@ class ParameterSet:
 
     Attributes:
         coded_width_px, coded_height_px: before cropping.
+        shape: all that decides how the coded size is shown: cropping, and the shape of the pixels.
         progressive: no frame that uses it consists of two fields.
     """
 
     coded_width_px: int
     coded_height_px: int
+    shape: tuple[int, ...]
     progressive: bool
     bit_depth: int
     chroma_format: int  # 1 is 4:2:0
@@ -55,6 +57,12 @@ class ParameterSet:
     def format(self) -> tuple[int, int, int, int]:
         """Whatever a decoder must be set up for."""
         return self.coded_width_px, self.coded_height_px, self.bit_depth, self.chroma_format
+
+    @property
+    def tagged(self) -> bool:
+        """Whether it says itself that its frames are BT.709 in limited range."""
+        colors = (self.color_primaries, self.color_transfer, self.color_space)
+        return colors == ("bt709",) * 3 and self.color_range == "tv"
 
 
 def read_parameter_sets(
@@ -100,9 +108,13 @@ def _parameter_set(fields: dict[str, int], codec: str) -> ParameterSet | None:
         height_px = fields.get("pic_height_in_luma_samples", 0)
         progressive = not (fields.get("field_seq_flag") or fields.get("general_interlaced_source_flag"))
     full = fields.get("video_full_range_flag")
+    sides = ("left", "right", "top", "bottom")
+    crop = f"{'frame_crop' if codec == 'h264' else 'conf_win'}_{{}}_offset".format
+    shape = (*map(crop, sides), "aspect_ratio_idc", "sar_width", "sar_height")
     return ParameterSet(
         coded_width_px=width_px,
         coded_height_px=height_px,
+        shape=tuple(fields.get(name, 0) for name in shape),
         progressive=progressive,
         bit_depth=fields.get("bit_depth_luma_minus8", 0) + 8,
         chroma_format=fields.get("chroma_format_idc", 1),

@@ -82,7 +82,7 @@ class _Parsed:
 
     Attributes:
         streams: the tracks, with what their first samples tell. One without sense may be missing.
-        frames: the keyframes of the video track.
+        frames: the keyframes of the video track; one of them, where it tells for all.
         sets: its parameter sets.
     """
 
@@ -106,21 +106,30 @@ def _parse(index: Index, using: MediaTools) -> _Parsed:
     with ThreadPoolExecutor() as threads:
         reading = threads.submit(ffprobe.read_streams, path, using)
         if video and video.codec_name in CODECS and index.packets_of(video):
-            decoding = threads.submit(ffprobe.decode_keyframes, path, video.index, using)
             tracing = threads.submit(read_parameter_sets, path, video.index, video.codec_name, using)
             try:
-                frames = decoding.result()
+                frames = ffprobe.decode_keyframes(path, video.index, using, most=1)
+                with suppress(BadMedia):  # odd headers do not make bad pictures
+                    sets = tracing.result()
+                if not (frames and _one_tells_for_all(index, video, sets)):
+                    frames = ffprobe.decode_keyframes(path, video.index, using)
             except BadMedia:
                 faults.append(UNREADABLE)
             if not frames:
                 faults.append("No frame of the video can be decoded.")
-            with suppress(BadMedia):  # odd headers do not make bad pictures
-                sets = tracing.result()
         try:
             streams = reading.result()
         except BadMedia:
             faults.append(UNREADABLE)
     return _Parsed(streams, frames, sets, faults)
+
+
+def _one_tells_for_all(index: Index, video: Stream, sets: Sequence[ParameterSet]) -> bool:
+    """Whether all frames are as the first is, since nothing in the file says anything else.
+
+    Decoding 50 keyframes takes 0.16 s, a third of a whole check.
+    """
+    return len(sets) == 1 and index.track(video).descriptions == 1 and not index.units_of(video).messages
 
 
 # ── The tracks ───────────────────────────────────────────────────────────────────
@@ -188,6 +197,7 @@ def _with_video(media: Media, index: Index, parsed: _Parsed) -> Media:
         color_transfer=color.transfer,
         color_space=color.matrix,
         other_colors=tuple(other_colors),
+        tagged=bool(parsed.sets) and all(header.tagged for header in parsed.sets),
         copy_obstacles=tuple(words for words, holds in obstacles.items() if holds),
     )
 

@@ -16,9 +16,9 @@ from videos.checking.ffprobe import Packet
 MAX_UNITS_A_SAMPLE = 1_000  # one slice a row of macroblocks makes 80
 MAX_PARAMETER_SETS = 10_000  # three before each frame of a minute make 5,400
 
-H264_IDR, H264_SETS = 5, {7, 8}
+H264_IDR, H264_SETS, H264_MESSAGES = 5, {7, 8}, {6}
 HEVC_RASL, HEVC_CRA, HEVC_BLA, HEVC_IRAP = {8, 9}, {21}, {16, 17, 18}, range(16, 24)
-HEVC_SETS, HEVC_ENDS = {32, 33, 34}, {36, 37}
+HEVC_SETS, HEVC_ENDS, HEVC_MESSAGES = {32, 33, 34}, {36, 37}, {39, 40}
 HEVC_HEADER_BYTES = 2  # of a unit
 MAX_REORDERED = 16  # decoded frames that are not output yet when the next recording starts
 
@@ -34,26 +34,30 @@ class Units:
         skipped: how many frames a decoder may leave out where recordings are joined (HEVC): RASL
             pictures, whose references are not in the file, and frames not output yet (C.5.2.2).
         bare_ends: no end of sequence holds more than its header. It would stay in a copy.
+        messages: keyframes after the first have SEI messages, which may change how they are shown.
     """
 
     faults: tuple[str, ...] = ()
     closed_gops: bool = True
     skipped: int = 0
     bare_ends: bool = True
+    messages: bool = False
 
 
 def read_units(path: Path, packets: Sequence[Packet], codec: str, length_bytes: int) -> Units:
     """Read every sample of a track. ``length_bytes`` is the size of the length field before each unit."""
     if not length_bytes:  # Annex B, or unknown to ffprobe
         return Units(closed_gops=False)
-    closed_gops, bare_ends, skipped, sets = True, True, 0, 0
+    closed_gops, bare_ends, messages, skipped, sets = True, True, False, 0, 0
     starts, skipping = True, False  # a recording starts here; its RASL pictures are skipped
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        for packet in packets:
+        for number, packet in enumerate(packets):
             units = list(_heads(data, packet, length_bytes))
             types = [head >> 1 & 0x3F if codec == "hevc" else head & 0x1F for head, _ in units]
             if len(types) > MAX_UNITS_A_SAMPLE:
                 return Units((f"A sample has more than {MAX_UNITS_A_SAMPLE:,} NAL units.",))
+            if number and packet.is_keyframe:
+                messages |= not (HEVC_MESSAGES if codec == "hevc" else H264_MESSAGES).isdisjoint(types)
             if codec == "h264":
                 sets += sum(kind in H264_SETS for kind in types)
                 closed_gops = closed_gops and (not packet.is_keyframe or H264_IDR in types)
@@ -70,7 +74,7 @@ def read_units(path: Path, packets: Sequence[Packet], codec: str, length_bytes: 
                 skipped += skipping and not HEVC_RASL.isdisjoint(types)
             if sets > MAX_PARAMETER_SETS:
                 return Units((f"The video has more than {MAX_PARAMETER_SETS:,} parameter sets.",))
-    return Units(closed_gops=closed_gops, skipped=skipped, bare_ends=bare_ends)
+    return Units(closed_gops=closed_gops, skipped=skipped, bare_ends=bare_ends, messages=messages)
 
 
 def _heads(data: mmap, packet: Packet, length_bytes: int) -> Iterator[tuple[int, int]]:

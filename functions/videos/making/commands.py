@@ -77,10 +77,10 @@ class Sprite:
     sheet: Sheet
 
 
-def playable_command(
-    tools: MediaTools, source: Path, media: Media, target: Path, poster: Poster, *, tagged: bool = True
+def copy_command(
+    tools: MediaTools, source: Path, media: Media, target: Path, *, tagged: bool = True
 ) -> list[str]:
-    """The ffmpeg argv that stream-copies the video into a fragmented MP4, and makes the poster.
+    """The ffmpeg argv that stream-copies the video into a fragmented MP4.
 
     The copy keeps rotation and sample aspect ratio; players apply them. ``tagged`` writes colour
     tags into the bitstream, which requires parsing all its headers.
@@ -99,9 +99,13 @@ def playable_command(
         **PRIVATE,
         **FRAGMENTED,
     )
+    return _compile(tools, [copied])
+
+
+def poster_command(tools: MediaTools, source: Path, media: Media, poster: Poster) -> list[str]:
+    """The ffmpeg argv that makes the poster alone."""
     picture = _opened(source, media)[str(media.stream_index)]
-    shown = _sought(source, media, poster) or _upright(picture, media)
-    return _compile(tools, [copied, *_poster(shown, poster)])
+    return _compile(tools, _poster(_sought(source, media, poster) or _upright(picture, media), poster))
 
 
 def sound_path(source: Path) -> Path:

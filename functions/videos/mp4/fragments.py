@@ -21,9 +21,9 @@ Source: ISO/IEC 14496-12 for the boxes, RFC 8216 for the HLS requirements.
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from math import ceil
 from pathlib import Path
 
@@ -52,11 +52,12 @@ PLAIN_MP4 = struct.pack(">4sI4s4s4s", b"isom", 0x200, b"isom", b"iso2", b"mp41")
 MIN_SEGMENT_S = 1.5  # the first keyframe after this starts the next segment
 FIRST_PART_S = 0.15  # of a segment: players start there, and its audio comes before its keyframe
 PART_S = 0.4  # sound and picture lie at most 0.5 s apart, with up to 0.1 s of reordered frames
+FIELDS = (DURATION, SIZE, FLAGS, DELAY)  # of a sample in a trun
 VERSION_1 = 1 << 24
 NEAR_S = 0.001  # a sample this close before a cut counts as after it, against rounding errors
 
 TrackSamples = tuple[Track, Sequence[Sample]]
-Run = tuple[Sequence[Sample], int]  # and where it starts, from the moof
+Run = tuple[Sequence[Sample], int]  # and where it starts, from the first sample of its fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +223,10 @@ def _fragment(
         ]
 
     present = [track for track in (picture, sound) if track and runs_of(track, 0)]
+    trafs = [_traf(track, runs_of(track, 0)) for track in present]
 
     def moof(at: int) -> bytes:
-        trafs = [_traf(track, runs_of(track, at)) for track in present]
-        return box(b"moof", box(b"mfhd", struct.pack(">II", 0, number)), *trafs)
+        return box(b"moof", box(b"mfhd", struct.pack(">II", 0, number)), *(traf(at) for traf in trafs))
 
     at = len(moof(0)) + 8
     chunks = {
@@ -239,23 +240,28 @@ def _fragment(
     return _Fragment(moof(at) + box(b"mdat", *data), chunks)
 
 
-def _traf(track: Track, runs: Sequence[Run]) -> bytes:
-    """A traf with a trun for each run of samples. What all samples share is written once."""
-    found = [sample for run, _ in runs for sample in run]
-    fields = {name: [_fields(sample)[name] for sample in found] for name in (DURATION, SIZE, FLAGS, DELAY)}
-    once = [name for name in (DURATION, SIZE, FLAGS) if len(set(fields[name])) == 1]
-    each = [name for name in fields if name not in once and any(fields[name])]
-    head = struct.pack(">I4s", DEFAULT_BASE_IS_MOOF | sum(DEFAULT_FLAGS[name] for name in once), track.id)
-    head += b"".join(struct.pack(">I", fields[name][0]) for name in once)
-    begin = struct.pack(">IQ", VERSION_1, found[0].at + track.late)  # the decoding time, in 64 bits
-    row = struct.Struct(f">{len(each)}i")
-    truns = [
-        struct.pack(">III", VERSION_1 | DATA_OFFSET | sum(each), len(run), at)
-        + b"".join(row.pack(*(_fields(sample)[name] for name in each)) for sample in run)
-        for run, at in runs
-    ]
-    return box(b"traf", box(b"tfhd", head), box(b"tfdt", begin), *(box(b"trun", trun) for trun in truns))
+def _traf(track: Track, runs: Sequence[Run]) -> Callable[[int], bytes]:
+    """A traf with a trun for each run of samples, once it is known where the samples begin.
 
+    What all samples share is written once.
+    """
+    rows = [[(one.duration, len(one.data), one.flags, one.delay) for one in run] for run, _ in runs]
+    columns = list(zip(*chain.from_iterable(rows), strict=True))
+    once = [number for number in (0, 1, 2) if len(set(columns[number])) == 1]
+    each = [number for number in range(4) if number not in once and any(columns[number])]
+    first = runs[0][0][0]
+    head = struct.pack(">I4s", DEFAULT_BASE_IS_MOOF | sum(DEFAULT_FLAGS[FIELDS[n]] for n in once), track.id)
+    head += b"".join(struct.pack(">I", columns[number][0]) for number in once)
+    begin = struct.pack(">IQ", VERSION_1, first.at + track.late)  # the decoding time, in 64 bits
+    flags = VERSION_1 | DATA_OFFSET | sum(FIELDS[number] for number in each)
+    values = [[row[number] for row in run for number in each] for run in rows]
+    tables = [struct.pack(f">{len(run)}i", *run) for run in values]
 
-def _fields(sample: Sample) -> dict[int, int]:
-    return {DURATION: sample.duration, SIZE: len(sample.data), FLAGS: sample.flags, DELAY: sample.delay}
+    def at(samples_at: int) -> bytes:
+        truns = [
+            box(b"trun", struct.pack(">III", flags, len(run), samples_at + offset), table)
+            for (run, offset), table in zip(runs, tables, strict=True)
+        ]
+        return box(b"traf", box(b"tfhd", head), box(b"tfdt", begin), *truns)
+
+    return at

@@ -6,7 +6,10 @@ Source: ISO/IEC 14496-12 for the boxes, 14496-15 and RFC 6381 for the names of c
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from typing import NamedTuple
 
 from videos.mp4.boxes import boxes, find
 
@@ -57,8 +60,7 @@ def _track(trak: bytes, movie_rate: int) -> Track:
     return Track(id=find(trak, b"tkhd")[12:16], rate=rate, late=late, skipped=skipped)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One video or audio frame: decoded ``at`` this time of its track, presented ``delay`` later."""
 
     at: int
@@ -82,18 +84,22 @@ def samples(fragment: bytes, track: Track) -> list[Sample]:
         )
         run = find(traf, b"trun")
         flags, count, place = struct.unpack_from(">III", run)
-        names = [name for name in (DURATION, SIZE, FLAGS, DELAY) if flags & name]
-        row = struct.Struct(f">{len(names)}i")
-        begin = 16 if flags & FIRST_FLAGS else 12
-        for number in range(count):
-            values = row.unpack_from(run, begin + number * row.size)
-            fields = {DELAY: 0, **defaults, **dict(zip(names, values, strict=True))}
-            if flags & FIRST_FLAGS and number == 0:
-                [fields[FLAGS]] = struct.unpack_from(">I", run, 12)
-            end = place + fields[SIZE]
-            data = fragment[place:end]
-            found.append(Sample(at, fields[DELAY], fields[DURATION], data, fields[FLAGS] & 0xFFFFFFFF))
-            at, place = at + fields[DURATION], end
+        columns: dict[int, Iterable[int]] = {
+            name: repeat(value, count) for name, value in {**defaults, DELAY: 0}.items()
+        }
+        if names := [name for name in (DURATION, SIZE, FLAGS, DELAY) if flags & name]:
+            row = struct.Struct(f">{len(names)}i")
+            begin = 16 if flags & FIRST_FLAGS else 12
+            rows = row.iter_unpack(run[begin : begin + count * row.size])
+            columns |= zip(names, zip(*rows, strict=True), strict=True)
+        if flags & FIRST_FLAGS:
+            columns[FLAGS] = chain(struct.unpack_from(">I", run, 12), islice(columns[FLAGS], 1, None))
+        for duration, size, flag, delay in zip(
+            columns[DURATION], columns[SIZE], columns[FLAGS], columns[DELAY], strict=True
+        ):
+            data = fragment[place : place + size]
+            found.append(Sample(at, delay, duration, data, flag & 0xFFFFFFFF))
+            at, place = at + duration, place + size
     return found
 
 

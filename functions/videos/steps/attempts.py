@@ -43,7 +43,9 @@ def begin(video: Video, state: State, service: Service) -> Video:
     if lost >= service.max_lost:
         return fail(replace(video, lost=lost), f"Its worker was lost {lost} times.", service)
     now = service.now()
-    begun = video.to(state, at=now, recover_at=now + service.silence_limit, attempt=new_name(), lost=lost)
+    begun = video.to(
+        state, at=now, recover_at=now + service.silence_limit, attempt=new_name(), lost=lost, rounds=0
+    )
     return write(video, begun, service)
 
 

@@ -1,9 +1,11 @@
 """Reject or fail a video, and delete its leftover files."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from videos.errors import UnknownVideo, Violation
 from videos.model import State, Video, inbox_key, outputs_prefix, sources_prefix
+from videos.policy import KEPT_AFTER_ENDING
 from videos.service import Service
 
 
@@ -24,10 +26,32 @@ def reject(video: Video, violations: Sequence[Violation], service: Service, *, f
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
-    """Mark a video failed for an internal reason. Keeps its upload and a dead letter, for ``redrive``."""
+    """Mark a video failed for an internal reason.
+
+    Keeps its upload, what plays and a dead letter, for ``redrive``, until it is time to ``erase`` it.
+    """
     # Before the update: a crash in between leaves a spare letter, never a lost one.
     service.jobs.bury(video.id)
-    return service.record(video, video.to(State.FAILED, at=service.now(), failure=reason))
+    now = service.now()
+    failed = video.to(State.FAILED, at=now, recover_at=now + KEPT_AFTER_ENDING, failure=reason)
+    return service.record(video, failed)
+
+
+def was_kept_long_enough(video: Video, service: Service) -> bool:
+    """Whether it is time to erase a failed video."""
+    return video.state is State.FAILED and service.now() >= video.updated_at + KEPT_AFTER_ENDING
+
+
+def erase(video_id: str, service: Service) -> None:
+    """Delete every file of a video, then its record: without it, nobody would find them again."""
+    service.storage.delete(*_stored(video_id, service))
+    with suppress(UnknownVideo):  # by another job
+        service.videos.delete(video_id)
+
+
+def _stored(video_id: str, service: Service) -> list[str]:
+    prefixes = (sources_prefix(video_id), outputs_prefix(video_id))
+    return [inbox_key(video_id), *(key for prefix in prefixes for key in service.storage.keys(prefix))]
 
 
 def sweep(video_id: str, service: Service, *, over: str = "") -> None:
@@ -39,9 +63,7 @@ def sweep(video_id: str, service: Service, *, over: str = "") -> None:
     Args:
         over: an attempt that has ended, even if the record still names it.
     """
-    prefixes = (sources_prefix(video_id), outputs_prefix(video_id))
-    stored = [key for prefix in prefixes for key in service.storage.keys(prefix)]
-    stored.append(inbox_key(video_id))
+    stored = _stored(video_id, service)
     try:
         video = service.videos.get(video_id)
     except UnknownVideo:

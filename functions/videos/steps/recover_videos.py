@@ -1,13 +1,12 @@
-"""Recover stalled videos: put a job that looks after each, or fail it after too many."""
+"""Recover stalled videos: put a job that looks after each. However long they wait, that fails none."""
 
 import time
 from contextlib import suppress
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.policy import CLEAN_UP_AFTER_S, RECOVER_WITHIN_S
+from videos.policy import RECOVER_WITHIN_S, queue_timeout
 from videos.service import Service
-from videos.steps.endings import fail
 from videos.telemetry import logs, metrics
 
 
@@ -58,14 +57,12 @@ def recover_videos(
 def _recover(video: Video, service: Service) -> Video:
     """Postpone the video before anything else, so that a failure cannot starve the others."""
     now = service.now()
-    if video.rounds >= service.max_rounds:
-        service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)  # deletes the files of killed attempts
-        return fail(video, f"Processing did not finish in {video.rounds} tries.", service)
     expired_at = video.upload_expires_at + service.silence_limit
     if video.state is State.AWAITING_UPLOAD and now < expired_at:
         postponed = video.postponed(expired_at)  # the event of its upload was lost, or nothing has come yet
-    else:
-        postponed = video.postponed(now + service.queue_timeout, rounds=1)
+    else:  # its job was lost, or waits; or it failed long ago, and is erased
+        waited = queue_timeout(video.rounds, service.queue_timeout)
+        postponed = video.postponed(now + waited, rounds=0 if video.finished else 1)
     video = service.record(video, postponed)
     service.jobs.put(video.id)
     return video

@@ -19,7 +19,7 @@ from videos.policy import HEARTBEAT_S, LEASE_S, LOOK_AGAIN_S, PROGRESS_STEP_S
 from videos.service import Service
 from videos.steps.attempts import begin, end_without_result, is_live, store, write
 from videos.steps.check_upload import PROGRESS_PLAYABLE, check_upload
-from videos.steps.endings import fail, reject, sweep
+from videos.steps.endings import erase, fail, reject, sweep, was_kept_long_enough
 
 
 class SourceGone(Exception):
@@ -46,6 +46,9 @@ def transcode_video(video_id: str, service: Service, *, first_try: bool = False)
     except UnknownVideo:
         sweep(video_id, service)  # deletes the files of a killed attempt
         raise
+    if was_kept_long_enough(video, service):
+        erase(video_id, service)
+        return video
     if video.finished:
         sweep(video_id, service)
         return video

@@ -1,9 +1,10 @@
 """What every HTTP handler shares: the resolver, request bodies, and the status code of each error."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response, content_types
@@ -59,10 +60,15 @@ INTERNAL_ERROR = ErrorAnswer(
     code="internal_error",
 )
 Body = TypeVar("Body")
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class Api(APIGatewayRestResolver):
     """A resolver whose every answer has ``SAFE_HEADERS``, CORS preflights and errors too."""
+
+    def read(self, rule: str) -> Callable[[Handler], Handler]:
+        """Register a handler for GET, and for HEAD, whose answer is sent without its body."""
+        return self.route(rule, method=["GET", "HEAD"])
 
     def resolve(self, event: Any, context: Any) -> dict[str, Any]:
         # Powertools sets these on a class that all resolvers of a process share.
@@ -70,12 +76,18 @@ class Api(APIGatewayRestResolver):
         answer: dict[str, Any] = super().resolve(event, context)
         for name, value in SAFE_HEADERS.items():
             answer["multiValueHeaders"].setdefault(name, [value])
+        if event["httpMethod"] == "HEAD":
+            answer["body"] = ""
         return answer
 
 
-def make_api(allowed_origins: Sequence[str]) -> Api:
-    """A resolver that encodes the types of ``answers``, and answers CORS and every error."""
+def make_api(allowed_origins: Sequence[str], public_url: str = "") -> Api:
+    """A resolver that encodes the types of ``answers``, and answers CORS and every error.
+
+    The path of ``public_url`` is left out of each request's: a custom domain with a base path sends it along.
+    """
     first, *others = allowed_origins
+    base_path = urlsplit(public_url).path.rstrip("/")
     app = Api(
         cors=CORSConfig(
             allow_origin=first,
@@ -85,6 +97,7 @@ def make_api(allowed_origins: Sequence[str]) -> Api:
             max_age=86400,
         ),
         serializer=_encode,
+        strip_prefixes=[base_path] if base_path else None,
     )
 
     @app.exception_handler(VideoError)

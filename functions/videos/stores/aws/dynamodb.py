@@ -57,10 +57,10 @@ class DynamoVideos:
     It has the fields of ``Video`` that are not None, and:
 
     shard       "0" … "7", present with ``recover_at``: together they key the sparse index ``in_flight``,
-                which therefore holds unfinished videos only
+                which therefore holds unfinished videos, and failed ones until they are erased
     owner       absent if it is "", so that the index ``by_owner`` holds owned videos only
     expires_at  when DynamoDB may delete the record, in epoch seconds: 30 days after
-                the last write of a video that is rejected, failed or expired
+                the last write of a video that is rejected or expired, which has no files
     waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
 
     Counters are in separate items, ``counts#<slot>#<shard>``; the shards keep writers from conflicting.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -11,12 +11,12 @@ import msgspec
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from videos.model import State, Video
+from videos.policy import KEPT_AFTER_ENDING
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 IN_FLIGHT_SHARDS = 8
-KEPT_AFTER_ENDING = timedelta(days=30)
 _to_attribute = TypeSerializer().serialize
 from_attribute = TypeDeserializer().deserialize
 _to_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -32,7 +32,7 @@ def item_of(video: Video) -> "dict[str, AttributeValueTypeDef]":
         fields["shard"] = str(crc32(video.id.encode()) % IN_FLIGHT_SHARDS)
     if video.state is State.QUEUED:
         fields["waiting"], fields["queued_at"] = str(video.state), sortable(video.updated_at)
-    if video.finished and video.state is not State.COMPLETED:
+    if video.state in (State.REJECTED, State.EXPIRED):  # they have no files; failed ones do
         fields["expires_at"] = int((video.updated_at + KEPT_AFTER_ENDING).timestamp())
     if not video.owner:
         del fields["owner"]

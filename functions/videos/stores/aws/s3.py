@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from videos.model import StoredObject
-from videos.ports import Ticket
+from videos.ports import ONCE, Ticket
 from videos.stores.aws.clients import s3_client, translate_errors, unavailable
 
 if TYPE_CHECKING:
@@ -64,18 +64,22 @@ class S3Storage:
                     expires_at=expires_at,
                     max_bytes=max_bytes,
                 )
-            headers = {"Content-Type": content_type}
+            headers = {"Content-Type": content_type, **ONCE}
             params: dict[str, Any] = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
+            params["IfNoneMatch"] = ONCE["If-None-Match"]
             if exact_bytes is not None:
                 headers["Content-Length"] = str(exact_bytes)
                 params["ContentLength"] = exact_bytes
             url = self._signer.generate_presigned_url("put_object", Params=params, ExpiresIn=expires_in_s)
             return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        operation = "get_object" if method == "GET" else "head_object"
         params = {"Bucket": self._bucket, "Key": key, "ResponseContentType": content_type}
         with translate_errors("S3"):
-            return self._signer.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_in_s)
+            return self._signer.generate_presigned_url(operation, Params=params, ExpiresIn=expires_in_s)
 
     def stat(self, key: str) -> StoredObject:
         with translate_errors("S3", key):

@@ -20,7 +20,7 @@ from videos.errors import Unavailable
 from videos.model import StoredObject
 from videos.ports import Ticket
 from videos.stores.local.disk import make_folder, private, sync, translate_errors
-from videos.stores.local.tickets import Denied, Permit, Tickets, too_large
+from videos.stores.local.tickets import Denied, Permit, Tickets, already_there, too_large
 
 MAX_RENAMES = 100  # tries to put an upload in place while others remove its folder
 
@@ -47,8 +47,10 @@ class FolderStorage:
             return self.tickets.post(key, content_type, max_bytes, expires_at)
         return self.tickets.put(key, content_type, max_bytes, exact_bytes, expires_at)
 
-    def download_url(self, key: str, *, content_type: str, expires_in_s: int) -> str:
-        return self.tickets.get(key, content_type, expires_in_s)
+    def download_url(
+        self, key: str, *, content_type: str, expires_in_s: int, method: Literal["GET", "HEAD"] = "GET"
+    ) -> str:
+        return self.tickets.get(key, content_type, expires_in_s, method)
 
     def upload(self, permit: Permit) -> "Upload":
         """Receive an object in chunks; see ``Upload``."""
@@ -128,6 +130,8 @@ class Upload:
         self._size_bytes = 0
 
     def __enter__(self) -> Self:
+        if not self._permit.may_replace and self._path.exists():  # before it is sent in vain
+            raise already_there(self._permit.key)
         with translate_errors():
             make_folder(self._part.parent)
             self._file = open(self._part, "xb", opener=private)
@@ -149,7 +153,10 @@ class Upload:
             self._file.write(data)
 
     def commit(self) -> StoredObject:
-        """Store the object, durably and atomically. Raises Denied if it is too small."""
+        """Store the object, durably and atomically.
+
+        Raises Denied if it is too small, or if another is there that it must not replace.
+        """
         if self._size_bytes < self._permit.min_bytes:
             raise Denied(
                 "EntityTooSmall",
@@ -168,9 +175,11 @@ class Upload:
             new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
             try:
                 make_folder(folder)
-                self._part.rename(self._path)
+                self._rename()
                 break
             except (FileNotFoundError, FileExistsError):
+                if not self._permit.may_replace and self._path.exists():
+                    raise already_there(self._permit.key) from None
                 # Another thread removed the empty folder: retry. A missing part file is an error.
                 if not self._part.exists():
                     raise
@@ -182,6 +191,19 @@ class Upload:
         for changed in {folder, *(created.parent for created in new)}:
             with suppress(FileNotFoundError):  # deleted meanwhile
                 sync(changed)
+
+    def _rename(self) -> None:
+        if self._permit.may_replace:
+            self._part.rename(self._path)
+            return
+        try:
+            self._path.hardlink_to(self._part)  # unlike a rename, it fails if there is a file
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:  # a file system without hard links
+            if self._path.exists():
+                raise FileExistsError from None
+            self._part.rename(self._path)
 
 
 def _stored(key: str, found: os.stat_result) -> StoredObject:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from videos.ports import Ticket
+from videos.ports import ONCE, Ticket
 from videos.stores.local.disk import make_folder, translate_errors
 
 MAX_PUT_BYTES = 5 * 1024**3  # S3's limit for one PUT
@@ -33,11 +33,15 @@ class Denied(Exception):
 
 
 class Permit(NamedTuple):
-    """What a verified upload may write: the key, and the size range (inclusive)."""
+    """What a verified upload may write: the key, and the size range (inclusive).
+
+    ``may_replace``: also in place of another object.
+    """
 
     key: str
     min_bytes: int
     max_bytes: int
+    may_replace: bool = True
 
 
 def secret(folder: Path) -> bytes:
@@ -51,6 +55,10 @@ def secret(folder: Path) -> bytes:
             new.write_bytes(token_bytes(32))
             new.rename(path)
         return path.read_bytes()
+
+
+def already_there(key: str) -> Denied:
+    return Denied("PreconditionFailed", f"There is an object {key!r} already, and If-None-Match is *.")
 
 
 def too_large(max_bytes: int) -> Denied:
@@ -83,15 +91,19 @@ class Tickets:
         self, key: str, content_type: str, max_bytes: int, exact_bytes: int | None, expires_at: datetime
     ) -> Ticket:
         """A PUT ticket for a raw body of this type under ``key``, of ``exact_bytes`` if given."""
-        headers = {"Content-Type": content_type}
+        headers = {"Content-Type": content_type, **ONCE}
         if exact_bytes is not None:
             headers["Content-Length"] = str(exact_bytes)
         url = self._signed_url("PUT", key, headers, expires_at.timestamp())
         return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
 
-    def get(self, key: str, content_type: str, expires_in_s: int) -> str:
-        """A URL that serves the object ``key`` as this type."""
-        return self._signed_url("GET", key, {"Content-Type": content_type}, time.time() + expires_in_s)
+    def location(self, key: str) -> str:
+        """Where an object is; nobody may read it there without a signature."""
+        return f"{self._url}/{quote(key)}"
+
+    def get(self, key: str, content_type: str, expires_in_s: int, method: str = "GET") -> str:
+        """A URL that serves the object ``key`` as this type, to GET or HEAD."""
+        return self._signed_url(method, key, {"Content-Type": content_type}, time.time() + expires_in_s)
 
     def verify_post(self, fields: Mapping[str, str], *, announced_bytes: int = 0) -> Permit:
         """What an upload form with these ``fields`` (all but the file) may write.
@@ -148,11 +160,11 @@ class Tickets:
         size_bytes = int(headers["content-length"])
         if size_bytes > MAX_PUT_BYTES:
             raise too_large(MAX_PUT_BYTES)
-        return Permit(key, size_bytes, size_bytes)
+        return Permit(key, size_bytes, size_bytes, may_replace=not ONCE.items() <= fixed.items())
 
-    def verify_get(self, key: str, query: Mapping[str, str]) -> str:
-        """The content type to serve. Raises Denied if the URL is forged or expired."""
-        return self._verify_url("GET", key, query)["Content-Type"]
+    def verify_get(self, key: str, query: Mapping[str, str], method: str = "GET") -> str:
+        """The content type to serve. Raises Denied if the URL is forged, expired or for another method."""
+        return self._verify_url(method, key, query)["Content-Type"]
 
     def _post_fields(
         self, key: str, content_type: str, max_bytes: int, expires_at: datetime
@@ -173,7 +185,7 @@ class Tickets:
     def _signed_url(self, method: str, key: str, headers: Mapping[str, str], expires: float) -> str:
         query = {**headers, "expires": str(ceil(expires))}
         signature = self._sign(method, key, query)
-        return f"{self._url}/{quote(key)}?{urlencode({**query, 'signature': signature})}"
+        return f"{self.location(key)}?{urlencode({**query, 'signature': signature})}"
 
     def _verify_url(self, method: str, key: str, query: Mapping[str, str]) -> dict[str, str]:
         """The headers that the URL was signed with."""
