@@ -9,21 +9,19 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from rich.table import Table
 
 from dev.measure import Budget, new_table, screen, spread
-from videos.checking import ffprobe, parameter_sets
-from videos.checking.probe import probe
-from videos.making import commands, stills
-from videos.making.commands import Poster, Target
-from videos.making.outputs import copy_name
+from videos import tools
 from videos.model import State, Video
 from videos.steps.check_upload import check_upload
 from videos.wiring import make_service
@@ -60,19 +58,8 @@ def _take(clip: Path, rounds: int) -> dict[str, list[float]]:
     with ExitStack() as folders:
         data, bare = (Path(folders.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
         service = make_service({**os.environ, "STORAGE_MODE": "local", "LOCAL_FOLDER": str(data)})
-        media = probe(clip, service.tools)
-        source = bare / "source"
-        source.symlink_to(clip.resolve())
-        poster = Poster(
-            Target(bare / "poster.jpg", *stills.POSTER_PX), Target(bare / "tiny.rgb", *stills.TINY_PX)
-        )
-        needed = [
-            ffprobe.packets_command(service.tools, source),
-            ffprobe.streams_command(service.tools, source),
-            ffprobe.keyframes_command(service.tools, source, media.stream_index),
-            parameter_sets.trace_command(service.tools, source, media.stream_index, media.codec),
-            commands.playable_command(service.tools, source, media, bare / copy_name(media), poster),
-        ]
+        (bare / "source").symlink_to(clip.resolve())
+        needed: list[list[str]] = []
 
         def uploaded() -> Video:
             now = datetime.now(UTC)
@@ -96,13 +83,28 @@ def _take(clip: Path, rounds: int) -> dict[str, list[float]]:
             for command in needed:
                 subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
-        check(uploaded())  # what is loaded with the first one stays loaded
+        needed += _tools_of(partial(check, uploaded()), bare)  # and what is loaded now stays loaded
         found: dict[str, list[float]] = {CHECK: [], TOOLS: []}
         for _ in range(rounds):
             checking = partial(check, uploaded())
             found[CHECK].append(_cpu_s(checking, resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
             found[TOOLS].append(_cpu_s(run_tools, resource.RUSAGE_CHILDREN))
     return found
+
+
+def _tools_of(call: Callable[[], None], folder: Path) -> list[list[str]]:
+    """The commands that ``call`` runs, as they would be in ``folder``, where its source is."""
+    commands: list[list[str]] = []
+    run = tools.run
+
+    def recorded(command: Sequence[str], **options: Any) -> str:
+        private = next(Path(word).parent for word in command if Path(word).name == "source")
+        commands.append([word.replace(str(private), str(folder)) for word in command])
+        return run(command, **options)
+
+    with patch.object(tools, "run", recorded):
+        call()
+    return commands
 
 
 def _cpu_s(call: Callable[[], None], *who: int) -> float:
