@@ -22,6 +22,7 @@ import request_upload
 from dev.server import Server
 from local_aws import bucket, connection, gateway
 from support.api import NOBODY, Context, ask
+from support.processes import eventually
 from support.samples import in_an_hour
 from support.sockets import PATIENCE_S, Answer, connected, part, read, request
 from videos import wiring
@@ -228,12 +229,21 @@ def test_a_client_that_reads_nothing_is_let_go(server):
     with (server.data / "objects" / "large").open("wb") as file:
         file.truncate(64 * 1024**2)
     url = storage_of(server).download_url("large", content_type="video/mp4", expires_in_s=60)
+    assert eventually(lambda: not connections_of(server))
     with connected(server) as sock:
         sock.sendall(request(f"GET {url.removeprefix(server.url)}"))
-        time.sleep(2)
-        sock.settimeout(PATIENCE_S)
+        assert eventually(lambda: connections_of(server))
 
+        assert eventually(lambda: not connections_of(server), within_s=PATIENCE_S)
+        sock.settimeout(PATIENCE_S)
         assert len(read(sock)) < 64 * 1024**2
+
+
+def connections_of(server: Server) -> int:
+    """How many it has open now (Linux: sockets in state ESTABLISHED, by their local port)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {row[9] for row in rows if row[1].endswith(f":{server.port:04X}") and row[3] == "01"}
+    return len(inodes - {"0"})
 
 
 def test_requests_on_too_many_connections_are_rejected_and_the_others_served(server):
