@@ -17,7 +17,7 @@ ALARMS = {
 }
 # The metrics that AWS emits by itself, with their dimensions.
 AWS = {
-    "AWS/Lambda": ({"FunctionName"}, {"Errors", "Throttles", "Duration", "Invocations"}),
+    "AWS/Lambda": ({"FunctionName"}, {"Errors", "Throttles", "Duration", "Invocations", "IteratorAge"}),
     "AWS/SQS": (
         {"QueueName"},
         {

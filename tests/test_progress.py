@@ -67,10 +67,10 @@ def encoded(local_service, clip, clock, monkeypatch):
         began, written = [], []
         update = local_service.videos.update
 
-        def written_down(video, counts):
+        def written_down(video):
             if began and video.state is State.PROCESSING:
                 written.append((clock() - began[0]) / timedelta(seconds=1))
-            return update(video, counts)
+            return update(video)
 
         def run(command, *, on_line=None, **limits):
             if on_line:

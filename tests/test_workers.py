@@ -7,6 +7,7 @@ import pytest
 from local_aws import workers
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def test_a_delivery_interrupted_by_a_shutdown_is_not_counted(tmp_path, jobs, mon
     storage = FolderStorage(tmp_path, "http://localhost", b"secret")
     threads = workers.Workers(
         storage,
+        SqliteVideos(tmp_path / "videos.db"),
         jobs,
         transcodes=1,
         interrupted=lambda video_id, *, alone: interrupted.append((video_id, alone)),
@@ -62,6 +64,7 @@ def test_what_was_in_work_when_the_server_was_killed_is_told_apart_by_whether_it
     interrupted = []
     threads = workers.Workers(
         FolderStorage(tmp_path, "http://localhost", b"secret"),
+        SqliteVideos(tmp_path / "videos.db"),
         jobs,
         transcodes=1,
         interrupted=lambda video_id, *, alone: interrupted.append((video_id, alone)),

@@ -44,16 +44,16 @@ def begin(video: Video, state: State, service: Service) -> Video:
         return fail(replace(video, lost=lost), f"Its worker was lost {lost} times.", service)
     now = service.now()
     begun = video.to(state, at=now, recover_at=now + service.silence_limit, attempt=new_name(), lost=lost)
-    return write(video, begun, service)
+    return write(begun, service)
 
 
-def write(before: Video, after: Video, service: Service) -> Video:
+def write(video: Video, service: Service) -> Video:
     """Record what an attempt did. Raises LostRace if the attempt is no longer the one at work."""
     try:
-        return service.record(before, after)
+        return service.videos.update(video)
     except LostRace:
-        written = replace(after, version=after.version + 1)
-        if service.videos.get(after.id) != written:
+        written = replace(video, version=video.version + 1)
+        if service.videos.get(video.id) != written:
             raise
         return written  # our own write: its response was lost, and the SDK repeated it
 
@@ -76,7 +76,7 @@ def end_without_result(video: Video, error: Exception, service: Service) -> Vide
             tried = replace(video, attempts=video.attempts + 1)
             if tried.attempts >= service.max_failures:
                 return fail(tried, f"The video could not be processed: {error}", service)
-        _set_aside(video, tried, service)
+        _set_aside(tried, service)
     except LostRace:
         return service.videos.get(video.id)  # perhaps our own last write, whose answer was lost
     raise error
@@ -98,14 +98,14 @@ def interrupted(video_id: str, service: Service, *, alone: bool) -> None:
     with suppress(UnknownVideo, LostRace):
         video = service.videos.get(video_id)
         if video.attempt and not video.finished:
-            _set_aside(video, replace(video, lost=video.lost + alone), service)
+            _set_aside(replace(video, lost=video.lost + alone), service)
 
 
-def _set_aside(before: Video, after: Video, service: Service) -> None:
+def _set_aside(video: Video, service: Service) -> None:
     """Record that no attempt is at work."""
     now = service.now()
-    waiting = replace(after, attempt="").to(after.state, at=now, recover_at=now + service.silence_limit)
-    write(before, waiting, service)
+    waiting = replace(video, attempt="").to(video.state, at=now, recover_at=now + service.silence_limit)
+    write(waiting, service)
 
 
 def store(files: Iterable[File], video: Video, service: Service) -> list[Output]:

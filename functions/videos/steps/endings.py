@@ -20,14 +20,14 @@ def reject(video: Video, violations: Sequence[Violation], service: Service, *, f
         outputs=(),
         playable_at=None,
     )
-    return service.record(video, rejected)
+    return service.videos.update(rejected)
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
     """Mark a video failed for an internal reason. Keeps its upload and a dead letter, for ``redrive``."""
     # Before the update: a crash in between leaves a spare letter, never a lost one.
     service.jobs.bury(video.id)
-    return service.record(video, video.to(State.FAILED, at=service.now(), failure=reason))
+    return service.videos.update(video.to(State.FAILED, at=service.now(), failure=reason))
 
 
 def sweep(video_id: str, service: Service, *, over: str = "") -> None:

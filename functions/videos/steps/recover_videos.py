@@ -66,6 +66,6 @@ def _recover(video: Video, service: Service) -> Video:
         postponed = video.postponed(expired_at)  # the event of its upload was lost, or nothing has come yet
     else:
         postponed = video.postponed(now + service.queue_timeout, rounds=1)
-    video = service.record(video, postponed)
+    video = service.videos.update(postponed)
     service.jobs.put(video.id)
     return video

@@ -216,5 +216,5 @@ class _Attempt:
         now = self.service.now()
         recover_at = None if state is State.COMPLETED else now + self.service.silence_limit
         updated = self.video.to(state, at=now, recover_at=recover_at, **facts)
-        self.video = write(self.video, updated, self.service)
+        self.video = write(updated, self.service)
         self.written_at = self.service.monotonic()
