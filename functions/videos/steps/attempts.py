@@ -8,14 +8,14 @@ limits (``exhausted``), or ended with its worker (``lost``), and bounds each.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from videos.checking import rules
 from videos.errors import LostRace, ToolExhausted, UnknownVideo, Violation
 from videos.making.outputs import File
 from videos.model import Media, Output, State, Video
-from videos.policy import LEASE_S, MAX_EXHAUSTED
+from videos.policy import LEASE_S, MAX_EXHAUSTED, WATCH_STEP
 from videos.service import Service
 from videos.steps.endings import fail, reject
 
@@ -42,9 +42,19 @@ def begin(video: Video, state: State, service: Service) -> Video:
     lost = video.lost + bool(video.attempt)
     if lost >= service.max_lost:
         return fail(replace(video, lost=lost), f"Its worker was lost {lost} times.", service)
-    now = service.now()
-    begun = video.to(state, at=now, recover_at=now + service.silence_limit, attempt=new_name(), lost=lost)
+    due = watched_until(video, service)
+    begun = video.to(state, at=service.now(), recover_at=due, attempt=new_name(), lost=lost)
     return write(begun, service)
+
+
+def watched_until(video: Video, service: Service) -> datetime:
+    """When to recover a video whose attempt writes now, unless it writes again.
+
+    The time stays as it is while that is late enough: each change of it rewrites an index.
+    """
+    earliest = service.now() + service.silence_limit
+    latest = earliest + WATCH_STEP
+    return video.recover_at if video.recover_at and earliest <= video.recover_at <= latest else latest
 
 
 def write(video: Video, service: Service) -> Video:
