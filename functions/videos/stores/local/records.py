@@ -115,7 +115,9 @@ class SqliteVideos:
         return Change(before=before, after=after, at=datetime.fromtimestamp(record["at"], UTC))
 
     def count(self, counted: Sequence[tuple[Change, Mapping[str, int]]]) -> list[Change]:
-        now = []
+        now: list[Change] = []
+        if not counted:
+            return now  # no write: most changes are of the progress
         with self._database.transaction() as run:
             for change, counts in counted:
                 if run(
