@@ -72,7 +72,9 @@ class Storm:
     def work(self) -> None:
         while not self.over.is_set():
             try:
-                if self.dice.random() < 0.5 and self.events:
+                if self.dice.random() < 0.1:
+                    self.world.publish(self.fault)
+                elif self.dice.random() < 0.5 and self.events:
                     self.handle_event()
                 else:
                     self.world.deliver_job(self.fault)
