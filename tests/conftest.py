@@ -130,6 +130,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
     }
     for item in items:
+        if "activity" in item.fixturenames:  # a whole life of the service, once for each process of pytest
+            item.add_marker(pytest.mark.thorough)
         for marker, reason in skipped.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -71,6 +71,7 @@ def largest(tmp_path_factory) -> Path:
     return padded(make_clip(tmp_path_factory.mktemp("largest") / "largest.mp4"), SPEC.max_bytes)
 
 
+@pytest.mark.thorough
 def test_upload_throughput(server, largest, pytestconfig):
     """Twelve phones at once: every upload is taken, and all complete; with ``--timed``, within 3 s each."""
     app = App(server.url)
@@ -91,6 +92,7 @@ def test_upload_throughput(server, largest, pytestconfig):
     assert slowest_s < (UPLOAD_S if pytestconfig.getoption("timed") else 10 * UPLOAD_S)
 
 
+@pytest.mark.thorough
 def test_fifty_clients_poll_while_a_video_is_made(server, clip):
     """Fifty apps follow one video to its end, each as often as it is told to; no answer fails."""
     ticket = App(server.url).upload(clip(seconds=5))
@@ -159,6 +161,7 @@ def test_a_server_that_stalls_is_charged_with_all_who_come_meanwhile(tmp_path, m
     assert (run.lost, run.refused, run.wrong) == (0, 0, {})
 
 
+@pytest.mark.thorough
 def test_forms_are_taken_while_fifty_apps_poll(tmp_path, monkeypatch):
     """What ``make load`` compares, for a moment."""
     monkeypatch.setattr(load, "FORMS_S", 1.0)

@@ -163,6 +163,7 @@ def test_an_upload_to_a_deleted_video_is_deleted(service, clip):
 
 
 @pytest.mark.parametrize("state", ["queued", "processing", "completed", "rejected", "failed", "expired"])
+@pytest.mark.thorough
 def test_what_comes_later_under_a_ticket_does_not_stay_and_changes_nothing(
     service, clip, clock, tmp_path, state
 ):
@@ -459,6 +460,7 @@ def test_all_overdue_videos_are_recovered_page_by_page(service, clock):
     assert {service.videos.get(video_id).state for video_id in unused} == {State.EXPIRED}
 
 
+@pytest.mark.thorough
 def test_a_video_that_nobody_works_on_waits_however_long_and_fails_never(service, clip, clock):
     video = checked(service, clip())
 
