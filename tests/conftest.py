@@ -150,6 +150,7 @@ def running_emulator(
             pytest.MonkeyPatch.context() as env,
         ):
             env.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
+            env.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb_url)
             yield emulator.endpoint()
         return
     log = tmp_path_factory.mktemp("emulator") / "ministack.log"
