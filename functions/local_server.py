@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import gc
 import os
+import re
 import resource
 import shutil
 import signal
@@ -41,7 +42,7 @@ from local_aws.guard import Guard
 from local_aws.lines import show_lines
 from local_aws.nosniff import Nosniff
 from local_aws.workers import GRACE_S, Workers
-from videos import wiring
+from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
 from videos.steps.attempts import interrupted
 from videos.stores.local.disk import make_private
@@ -50,11 +51,16 @@ from videos.stores.local.jobs import SqliteJobs
 
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
+MAX_PORT = 65535
 EVENT_HANDLERS = ("check_upload", "transcode_video", "recover_videos")
 
 
 def main() -> None:
-    options = _options()
+    with mistakes.told():
+        _main(_options())
+
+
+def _main(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     show_lines(sys.stderr)
@@ -74,11 +80,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = mistakes.Parser(prog="local_server.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (%(default)s: only this machine)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="0 chooses a free one (%(default)s)")
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
@@ -89,11 +95,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _port(text: str) -> int:
+    if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MAX_PORT}, not {text[:20]!r}")
+    return int(text)
+
+
 def _lock(folder: Path) -> TextIO:
     """Lock the folder for as long as the returned file is open, or until this process ends."""
-    make_private(folder)
-    (folder / "lock").touch(mode=0o600)
-    lock = (folder / "lock").open("w")
+    with mistakes.data_folder(folder):
+        make_private(folder)
+        (folder / "lock").touch(mode=0o600)
+        lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -106,8 +119,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except (OSError, OverflowError) as error:
-        reason, _, _ = str(error).partition(" (while")
+    except OSError as error:
+        reason, _, _ = (error.strerror or str(error)).partition(" (while")
         sys.exit(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host.")
     # asyncio does this only for sockets it makes; without it, answers wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -157,7 +170,8 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
     for function in EVENT_HANDLERS:
         import_module(function)
-    service = wiring.service()
+    with mistakes.data_folder(folder):
+        service = wiring.service()
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.jobs, SqliteJobs)
     workers = Workers(
@@ -166,13 +180,14 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         transcodes=transcodes,
         interrupted=partial(interrupted, service=service),
     )
+    with mistakes.data_folder(folder):  # a database may be broken where it is first read
+        workers.start()
     return make_app(service.storage, workers)
 
 
 def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        workers.start()
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
         yield
