@@ -1,6 +1,7 @@
 """What an operator got wrong: a sentence on standard error and exit status 2, never a traceback."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from videos import __version__
 from videos.errors import VideoError
 
 EXIT_STATUS = 2  # also argparse's
+MAX_PORT = 65535
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +24,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_STATUS, f"{self.prog}: {message}; see --help.\n")
+
+
+def port(text: str) -> int:
+    """The ``type`` of an argument that is a port."""
+    if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MAX_PORT}, not {text[:20]!r}")
+    return int(text)
 
 
 @contextmanager
