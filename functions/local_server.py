@@ -10,7 +10,6 @@ import argparse
 import fcntl
 import gc
 import os
-import re
 import resource
 import shutil
 import signal
@@ -21,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -51,7 +51,7 @@ from videos.stores.local.jobs import SqliteJobs
 
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
-MAX_PORT = 65535
+INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
 EVENT_HANDLERS = ("check_upload", "transcode_video", "recover_videos")
 
 
@@ -84,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (%(default)s: only this machine)"
     )
-    parser.add_argument("--port", type=_port, default=8000, help="0 chooses a free one (%(default)s)")
+    parser.add_argument("--port", type=mistakes.port, default=8000, help="0 chooses a free one (%(default)s)")
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
@@ -93,12 +93,6 @@ def _options() -> argparse.Namespace:
         "--transcodes", type=int, default=os.cpu_count() or 1, help="concurrent transcodes (%(default)s)"
     )
     return parser.parse_args()
-
-
-def _port(text: str) -> int:
-    if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= MAX_PORT):
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MAX_PORT}, not {text[:20]!r}")
-    return int(text)
 
 
 def _lock(folder: Path) -> TextIO:
@@ -168,6 +162,8 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         shutil.rmtree(folder / leftover, ignore_errors=True)
     os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
     os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
+    if wiring.http_settings().access and not find_spec("jwt"):
+        sys.exit(f"JWT_ISSUER is set, and PyJWT, which verifies tokens, is not installed: {INSTALL_TOKENS}")
     for function in EVENT_HANDLERS:
         import_module(function)
     with mistakes.data_folder(folder):
