@@ -167,7 +167,6 @@ $(SCAN_READY): PYTHON313 = $(PYTHON)   # any version works here
 UV_COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header
 
 lock: $(READY)  ## update the lock files to the newest versions
-	$(BIN)/pip install --only-binary :all: uv
 	$(UV_COMPILE) --universal --python-version 3.11 --extra aws --extra tokens pyproject.toml -o functions/requirements.txt
 	$(UV_COMPILE) --universal --python-version 3.11 --group run pyproject.toml -c functions/requirements.txt -o requirements-run.txt
 	$(UV_COMPILE) --universal --python-version 3.11 requirements-tokens.in -c functions/requirements.txt -o requirements-tokens.txt
