@@ -31,7 +31,8 @@ def main() -> int:
     with ExitStack() as stack:
         app = App(f"http://localhost:{arguments.port}")
         if not app.answers():
-            server = stack.enter_context(Server(arguments.data, port=arguments.port))
+            with mistakes.data_folder(arguments.data):
+                server = stack.enter_context(Server(arguments.data, port=arguments.port))
             say(f"Service started on {server.url}, log in {server.log}")
         clip = arguments.video or _sample(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         return _journey(app, clip)
@@ -104,7 +105,8 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        with mistakes.told():
+            sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
     except (OSError, subprocess.SubprocessError) as error:

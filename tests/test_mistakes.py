@@ -6,11 +6,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from dev.server import Server
+from dev.server import Server, free_port
 from videos import wiring
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
@@ -158,6 +160,40 @@ def test_a_taken_port(tmp_path):
 )
 def test_a_setting_without_sense(tmp_path, settings, sentence):
     assert told(serve(tmp_path, **settings)).startswith(sentence)
+
+
+# ── The demo ─────────────────────────────────────────────────────────────────────
+
+
+def demo(*options: object) -> subprocess.CompletedProcess[str]:
+    return run("-m", "dev.demo", *options, PYTHONPATH=f"{FUNCTIONS}:{FUNCTIONS.parent}", ONCE="1")
+
+
+def test_the_demo_with_a_file_as_the_data_folder(tmp_path):
+    file = tmp_path / "clip.mp4"
+    file.write_text("a")
+
+    assert told(demo("--port", free_port(), "--data", file)) == f"Cannot keep data in {file}: it is a file."
+
+
+def test_the_demo_on_a_port_that_is_none(tmp_path):
+    assert told(demo("--port", 99999, "--data", tmp_path / "data")) == (
+        "demo: argument --port: a port is a number from 0 to 65535, not '99999'; see --help."
+    )
+
+
+def test_the_demo_on_the_port_of_another_program(tmp_path):
+    page = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    Thread(target=page.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        ended = demo("--port", page.server_port, "--data", tmp_path / "data")
+    finally:
+        page.shutdown()
+        page.server_close()
+
+    assert ended.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{page.server_port}: Address already in use." in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 # ── Commands ─────────────────────────────────────────────────────────────────────
