@@ -130,7 +130,7 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 	"$(AWS_BIN)/python" -m dev.trim_models .aws-sam/build/ReadVideo
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
 		"$(AWS_BIN)/python" -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
-		for function in CheckHealth CheckUpload RecoverVideos RequestUpload TranscodeVideo; do \
+		for function in CheckHealth CheckUpload PublishChanges RecoverVideos RequestUpload TranscodeVideo; do \
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \
 		done
 	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'

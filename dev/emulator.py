@@ -206,7 +206,18 @@ def deploy() -> Stack:
     _sam_deploy(PublicStorageUrl=endpoint())
     url = f"{endpoint()}/restapis/{_outputs()['ApiId']}/v1/_user_request_"
     _sam_deploy(PublicStorageUrl=endpoint(), PublicUrl=url)
+    _make_limits_numbers()
     return Stack(url, _outputs())
+
+
+def _make_limits_numbers() -> None:
+    """MiniStack keeps a limit of concurrency as the text of its parameter, and then polls no queue at all."""
+    functions = client("lambda")
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if limit := mapping.get("ScalingConfig", {}).get("MaximumConcurrency"):
+            functions.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(limit)}
+            )
 
 
 def variables(stack: Stack, public_url: str) -> dict[str, str]:

@@ -48,11 +48,12 @@ from videos.steps.attempts import interrupted
 from videos.stores.local.disk import make_private
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
-EVENT_HANDLERS = ("check_upload", "transcode_video", "recover_videos")
+EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos")
 
 
 def main() -> None:
@@ -169,9 +170,11 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     with mistakes.data_folder(folder):
         service = wiring.service()
     assert isinstance(service.storage, FolderStorage)
+    assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
     workers = Workers(
         service.storage,
+        service.videos,
         service.jobs,
         transcodes=transcodes,
         interrupted=partial(interrupted, service=service),

@@ -61,7 +61,7 @@ def test_boto3_describes_only_what_is_called():
 def test_all_functions_are_the_same_folder():
     folders = [path.parent for path in BUILD.glob("*/read_video.py")]
 
-    assert len(folders) == 6
+    assert len(folders) == 7
     assert len({size_bytes(folder) for folder in folders}) == 1
 
 

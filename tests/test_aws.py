@@ -14,10 +14,13 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
+from support import stream
 from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
 from videos.errors import Unavailable
 from videos.model import State
+from videos.ports import Change
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.s3 import S3Storage
 from videos.stores.aws.sqs import SqsJobs
@@ -162,12 +165,70 @@ def test_a_write_that_another_was_in_the_way_of_is_tried_again(
         if with_charge:
             videos.add(a_video(), charge=charge("me", uploads=1))
         else:
-            videos.add(a_video(), {"new": 1})
+            videos.count([(a_change("v1"), {"new": 1})])
         told = "added"
     except Unavailable as error:
         told = str(error)
 
     assert told.startswith(outcome)
+
+
+def a_change(video_id: str) -> Change:
+    return Change(before=None, after=a_video(video_id, version=1), at=datetime.now(UTC))
+
+
+def test_changes_are_counted_once_if_the_second_half_of_them_failed(moto_rig, monkeypatch):
+    videos, counted = moto_rig.videos, [(a_change(f"v{number}"), {"new": 1}) for number in range(80)]
+    transact, tries = videos._dynamodb.transact_write_items, []
+
+    def failing(**request):
+        tries.append(request)
+        if len(tries) == 2:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        return transact(**request)
+
+    monkeypatch.setattr(videos._dynamodb, "transact_write_items", failing)
+    with pytest.raises(Unavailable):
+        videos.count(counted)
+
+    videos.count(counted)
+
+    assert videos.counted(timedelta(hours=1)) == {"new": 80}
+    assert all(len(request["TransactItems"]) <= 100 for request in tries)
+
+
+def test_what_dynamodb_itself_drops_when_its_time_is_over_is_not_told(moto_rig):
+    moto_rig.videos.add(a_video(state=State.EXPIRED))
+    moto_rig.videos.delete("v1")
+    _, removed = stream.records(moto_rig.videos)
+    by_itself = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+
+    assert moto_rig.videos.change_of(removed)
+    assert moto_rig.videos.change_of(removed | {"userIdentity": by_itself}) is None
+
+
+def test_what_is_kept_to_count_is_dropped_after_two_days(moto_rig, fake_aws):
+    moto_rig.videos.count([(a_change("v1"), {"new": 1})])
+
+    items = fake_aws.dynamodb.scan(TableName=moto_rig.videos._table)["Items"]
+
+    in_two_days = (datetime.now(UTC) + timedelta(days=2)).timestamp()
+    assert len(items) == 2
+    assert all(abs(int(item["expires_at"]["N"]) - in_two_days) < 60 for item in items)
+
+
+def test_a_write_of_a_video_is_one_plain_write_unless_a_quota_is_charged(moto_rig):
+    requests: list[str] = []
+    moto_rig.videos._dynamodb.meta.events.register(
+        "before-call.dynamodb", lambda model, **_: requests.append(model.name)
+    )
+
+    video = moto_rig.videos.add(a_video())
+    moto_rig.videos.update(replace(video, state=State.QUEUED))
+    moto_rig.videos.delete("v1")
+    moto_rig.videos.add(a_video("v2"), charge=charge("me", uploads=1))
+
+    assert requests == ["PutItem", "PutItem", "DeleteItem", "TransactWriteItems"]
 
 
 def test_a_plain_write_that_meets_a_transaction_is_tried_again(moto_rig, monkeypatch):

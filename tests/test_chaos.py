@@ -163,6 +163,8 @@ def test_whatever_happens_the_books_balance(chaotic, request, monkeypatch):
             chaotic.clock.advance(seconds=slower * dice.choice((1, 5, 20)))
             with suppress(VideoError, OSError):
                 chaotic.recover(storm.fault)
+            with suppress(VideoError, OSError):
+                chaotic.publish(storm.fault)
             one = dice.choice(list(videos))
             assert whole(chaotic, one)
         storm.over.set()

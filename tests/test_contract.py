@@ -16,11 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from support import stream
 from support.polled import PolledSqsJobs
 from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
 from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Job, Page, Ticket
+from videos.ports import Change, Job, Page, Ticket
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.s3 import S3Storage
 from videos.stores.local.folder import FolderStorage
@@ -478,52 +479,159 @@ def test_a_deleted_video_is_unknown_and_cannot_be_updated_back(rig):
         rig.videos.update(video)
 
 
-def test_deleting_an_unknown_video_raises_and_counts_nothing(rig):
+def test_deleting_an_unknown_video_raises(rig):
     with pytest.raises(UnknownVideo):
-        rig.videos.delete("none", {"deleted": 1})
+        rig.videos.delete("none")
 
-    assert rig.videos.counted(HOUR) == {}
+
+def test_every_write_of_a_record_is_told_as_a_change(rig):
+    first = rig.videos.add(a_full_video())
+    second = rig.videos.update(replace(first, progress=50))
+    rig.videos.delete("v1")
+
+    told = [(change.before, change.after) for change in stream.changes(rig.videos)]
+
+    assert told == [(None, first), (first, second), (second, None)]
+
+
+def test_the_changes_of_each_video_come_in_their_order(rig):
+    def write(number: int) -> None:
+        video = rig.videos.add(a_video(f"v{number}"))
+        for progress in range(1, 5):
+            video = rig.videos.update(replace(video, progress=progress))
+
+    at_once(write, threads=8)
+
+    progress: dict[str, list[int]] = {f"v{number}": [] for number in range(8)}
+    for change in stream.changes(rig.videos):
+        progress[change.video.id].append(change.video.progress)
+    assert progress == {f"v{number}": [0, 1, 2, 3, 4] for number in range(8)}
+
+
+def test_a_change_has_the_time_of_its_write(rig):
+    rig.videos.add(a_video(updated_at=NOON))
+
+    [change] = stream.changes(rig.videos)
+
+    assert abs(change.at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_write_that_did_not_happen_is_not_told(rig):
+    video = rig.videos.add(a_video(), charge("me", uploads=1))
+    rig.videos.update(video)
+    stream.changes(rig.videos)
+
+    with pytest.raises(LostRace):
+        rig.videos.add(a_video())
+    with pytest.raises(LostRace):
+        rig.videos.update(video)
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("v2"), charge("me", uploads=1))
+    with pytest.raises(UnknownVideo):
+        rig.videos.delete("none")
+
+    assert stream.changes(rig.videos) == []
+
+
+def test_what_is_not_a_video_is_not_told(rig):
+    rig.videos.add(a_video(), charge("me", uploads=1))  # its charge is a record of its own
+    told = stream.changes(rig.videos)
+
+    rig.videos.count([(told[0], {"uploads_requested": 1})])
+
+    assert [change.video.id for change in told] == ["v1"]
+    assert stream.changes(rig.videos) == []
+
+
+def test_changes_have_names_of_their_own_that_stay(rig):
+    rig.videos.add(a_video("v2"))
+    video = rig.videos.add(a_video())
+    rig.videos.update(video)
+    rig.videos.delete("v1")
+    delivered = stream.records(rig.videos)
+
+    names = [rig.videos.change_of(record).name for record in delivered]
+
+    assert len(set(names)) == 4
+    assert [rig.videos.change_of(record).name for record in stream.records(rig.videos)] == names
 
 
 HOUR = timedelta(hours=1)
 
 
-def test_counts_are_added_with_their_write(rig):
-    video = rig.videos.add(a_video(), {"uploads_requested": 1})
-    video = rig.videos.update(video, {"rejected": 1, "rejected:frame rate": 2})
-    rig.videos.update(video)
-    rig.videos.delete("v1", {"deleted": 1})
-
-    assert rig.videos.counted(HOUR) == {
-        "uploads_requested": 1, "rejected": 1, "rejected:frame rate": 2, "deleted": 1,
-    }  # fmt: skip
+def a_change(video_id: str = "v1", version: int = 1, at: datetime | None = None) -> Change:
+    return Change(before=None, after=a_video(video_id, version=version), at=at or datetime.now(UTC))
 
 
-def test_a_write_that_lost_its_race_counts_nothing(rig):
-    video = rig.videos.add(a_video(), {"uploads_requested": 1})
-    with pytest.raises(LostRace):
-        rig.videos.add(a_video(), {"uploads_requested": 1})
-    rig.videos.update(video, {"accepted": 1})
+def test_the_counts_of_changes_add_up(rig):
+    rig.videos.count([(a_change(version=1), {"uploads_requested": 1})])
+    rig.videos.count(
+        [
+            (a_change(version=2), {"rejected": 1, "rejected:frame rate": 2}),
+            (a_change("v2"), {"uploads_requested": 1}),
+        ]
+    )
 
-    with pytest.raises(LostRace):
-        rig.videos.update(video, {"accepted": 1})
-
-    assert rig.videos.counted(HOUR) == {"uploads_requested": 1, "accepted": 1}
+    assert rig.videos.counted(HOUR) == {"uploads_requested": 2, "rejected": 1, "rejected:frame rate": 2}
 
 
-def test_concurrent_counts_are_all_added(rig):
-    def register(worker: int) -> None:
+def test_a_change_that_is_delivered_again_is_not_counted_again(rig):
+    first, second, third = (a_change(version=version) for version in (1, 2, 3))
+    rig.videos.count([(first, {"accepted": 1}), (third, {"accepted": 1})])
+
+    now = rig.videos.count([(change, {"accepted": 1}) for change in (first, second, third)])
+
+    assert now == [second]
+    assert rig.videos.count([(second, {"accepted": 1})]) == []
+    assert rig.videos.counted(HOUR) == {"accepted": 3}
+
+
+def test_a_change_counts_in_the_hour_of_its_write_however_late_it_is_counted(rig):
+    now = datetime.now(UTC)
+
+    rig.videos.count(
+        [
+            (a_change("long ago", at=now - timedelta(hours=3)), {"accepted": 1}),
+            (a_change("before", at=now - timedelta(minutes=50)), {"accepted": 1}),
+            (a_change("now", at=now), {"accepted": 1}),
+        ]
+    )
+
+    assert rig.videos.counted(HOUR) == {"accepted": 2}
+    assert rig.videos.counted(timedelta(hours=4)) == {"accepted": 3}
+
+
+def test_many_changes_are_counted_at_once(rig):
+    changes = [a_change(f"v{number}") for number in range(201)]
+
+    assert rig.videos.count([(change, {"accepted": 1}) for change in changes]) == changes
+    assert rig.videos.counted(HOUR) == {"accepted": 201}
+    assert rig.videos.count([]) == []
+
+
+def test_changes_of_many_hours_are_counted_at_once(rig):
+    now = datetime.now(UTC)
+    changes = [a_change(f"v{number}", at=now - number * timedelta(minutes=10)) for number in range(120)]
+
+    rig.videos.count([(change, {"accepted": 1}) for change in changes])
+
+    assert rig.videos.counted(timedelta(hours=30)) == {"accepted": 120}
+
+
+def test_changes_that_are_counted_by_many_at_once_are_all_counted_once(rig):
+    def count(worker: int) -> None:
         for number in range(5):
+            changes = [a_change(f"v{worker // 2}-{number}"), a_change(f"w{worker}-{number}")]
             while True:
                 try:
-                    rig.videos.add(a_video(f"v{worker}-{number}"), {"uploads_requested": 1})
+                    rig.videos.count([(change, {"uploads_requested": 1}) for change in changes])
                     break
-                except Unavailable:  # concurrent DynamoDB transactions on one item conflict
+                except Unavailable:  # too many transactions were in each other's way
                     continue
 
-    at_once(register)
+    at_once(count)
 
-    assert rig.videos.counted(HOUR) == {"uploads_requested": 80}
+    assert rig.videos.counted(HOUR) == {"uploads_requested": 40 + 80}
 
 
 def test_the_longest_queued_video_is_found(rig):
@@ -702,15 +810,14 @@ def test_adding_an_existing_id_charges_nothing(rig):
     rig.videos.add(a_video("v2"), charge=charge(uploads=1))
 
 
-def test_a_rejected_add_is_not_counted(rig):
-    rig.videos.add(a_video("v1"), {"new": 1}, charge(uploads=1))
+def test_a_rejected_add_charges_nothing(rig):
+    rig.videos.add(a_video("v1"), charge(uploads=1))
     with pytest.raises(QuotaExceeded):
-        rig.videos.add(a_video("v2"), {"new": 1}, charge(uploads=1))
+        rig.videos.add(a_video("v2"), charge(uploads=1))
     with pytest.raises(LostRace):
-        rig.videos.add(a_video("v1"), {"new": 1}, charge("you", uploads=1))
+        rig.videos.add(a_video("v1"), charge("you", uploads=1))
 
-    assert rig.videos.counted(timedelta(hours=1)) == {"new": 1}
-    rig.videos.add(a_video("v3"), {"new": 1}, charge("you", uploads=1))
+    rig.videos.add(a_video("v3"), charge("you", uploads=1))
 
 
 def test_concurrent_adds_never_exceed_the_quota(rig):

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from support.pipeline import checked, uploaded
+from support.stream import pump
 from videos.model import State, StoredObject, Video
 from videos.steps.check_health import Outcomes, health
 from videos.steps.read_video import delete_video
 from videos.steps.transcode_video import transcode_video
 from videos.telemetry import counters
-from videos.telemetry.counters import counts, of_update, percentile_ms
+from videos.telemetry.counters import counts, of_change, percentile_ms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = StoredObject(key="uploads/v", size_bytes=1, etag="e", stored_at=NOON)
@@ -24,7 +25,7 @@ VIDEO = Video(
 def test_a_progress_write_counts_nothing():
     working = replace(VIDEO, state=State.PROCESSING, attempts=1)
 
-    assert of_update(working, replace(working, progress=50, time_left_s=3.0)) == {}
+    assert of_change(working, replace(working, progress=50, time_left_s=3.0)) == {}
 
 
 def test_time_to_playable_and_to_completed_are_measured_once_from_the_upload():
@@ -32,17 +33,29 @@ def test_time_to_playable_and_to_completed_are_measured_once_from_the_upload():
     playable = replace(working, playable_at=NOON + timedelta(seconds=0.4))
     completed = replace(playable, state=State.COMPLETED, completed_at=NOON + timedelta(seconds=18))
 
-    assert of_update(working, playable) == {"to_playable_ms": 400}
-    assert of_update(playable, completed) == {"completed": 1, "to_completed_ms": 18_000}
+    assert of_change(working, playable) == {"to_playable_ms": 400}
+    assert of_change(playable, completed) == {"completed": 1, "to_completed_ms": 18_000}
 
 
 @pytest.mark.parametrize("setback", ["attempts", "exhausted", "lost"])
 def test_an_attempt_that_came_to_nothing_counts_as_a_retry_unless_it_was_the_last(setback):
     again = replace(VIDEO, **{setback: 2})
 
-    assert of_update(replace(VIDEO, **{setback: 1}), again) == {"retried": 1}
-    assert of_update(again, replace(again, attempt="a")) == {}
-    assert of_update(VIDEO, replace(again, state=State.FAILED)) == {"failed": 1}
+    assert of_change(replace(VIDEO, **{setback: 1}), again) == {"retried": 1}
+    assert of_change(again, replace(again, attempt="a")) == {}
+    assert of_change(VIDEO, replace(again, state=State.FAILED)) == {"failed": 1}
+
+
+def test_a_video_is_counted_when_it_is_added_and_when_it_is_deleted():
+    assert of_change(None, VIDEO) == {"uploads_requested": 1}
+    assert of_change(VIDEO, None) == {"deleted": 1}
+
+
+@pytest.mark.parametrize("state", [State.AWAITING_UPLOAD, State.QUEUED])
+def test_a_failed_video_that_is_redriven_is_not_accepted_again(state):
+    failed = replace(VIDEO, state=State.FAILED, attempts=5, rounds=12)
+
+    assert of_change(failed, replace(VIDEO, state=state)) == {}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +87,7 @@ def test_every_outcome_is_counted_once(service, clip):
     checked(service, clip(size="640x480"))
     delete_video(uploaded(service, clip()).id, service)
     waiting = checked(service, clip())
+    pump(service)
 
     counted = service.videos.counted(timedelta(hours=1))
 
@@ -89,6 +103,7 @@ def test_health_reports_the_last_hour(service, clip, clock):
     checked(service, clip(size="640x480"))
     checked(service, clip())
     clock.advance(seconds=90)
+    pump(service)
 
     report = health(service)
 

@@ -140,7 +140,7 @@ def test_transcodes_are_limited_whether_concurrency_is_reserved_or_not(reserve):
     [source] = [
         one["Properties"]
         for one in deployed_with(ReserveConcurrency=reserve, TranscodesAtOnce="7").values()
-        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "BatchSize" in one["Properties"]
+        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "StartingPosition" not in one["Properties"]
     ]
 
     assert source["ScalingConfig"] == {"MaximumConcurrency": "7"}
@@ -216,7 +216,8 @@ def test_there_is_no_firewall_unless_addresses_are_limited():
 
 
 def test_an_address_has_a_limit_of_its_own_at_the_stage_that_clients_use():
-    acl, association = firewalls(RequestsPerAddress="600").values()
+    found = firewalls(RequestsPerAddress="600")
+    acl, association = found["AWS::WAFv2::WebACL"], found["AWS::WAFv2::WebACLAssociation"]
 
     [rule] = acl["Rules"]
     assert rule["Statement"]["RateBasedStatement"] == {

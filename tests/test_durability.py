@@ -7,17 +7,20 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from support import stream
 from videos.errors import LostRace, StorageFull, Unavailable
 from videos.model import Video
+from videos.ports import Change
 from videos.stores.local.database import Database
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
+from videos.telemetry import counters
 from videos.web import api
 
 MP4 = "video/mp4"
@@ -199,6 +202,34 @@ def test_a_full_database_raises_storage_full_loses_nothing_and_recovers(tmp_path
     assert (status, body["code"], headers["Retry-After"]) == (507, "storage_full", "60")
     assert "Accepted videos are kept" in body["suggestions"][0]
     assert videos.add(a_video("another")).version == 1
+
+
+def test_a_database_of_before_there_was_an_outbox_gets_one(tmp_path):
+    written = SqliteVideos(tmp_path / "videos.db").add(a_video("old"))
+    before = Database(tmp_path / "videos.db", "")
+    for table in ("outbox", "counted"):
+        before.run(f"DROP TABLE {table}")
+    before.run("INSERT INTO counts VALUES (?, 'accepted', 3)", counters.slot(datetime.now(UTC)))
+
+    videos = SqliteVideos(tmp_path / "videos.db")
+    videos.update(written)
+    [change] = stream.changes(videos)
+    videos.count([(change, {"accepted": 1})])
+
+    assert change.before == written
+    assert videos.counted(timedelta(hours=1)) == {"accepted": 4}
+
+
+def test_what_is_counted_in_the_local_database_is_forgotten_after_two_days(tmp_path):
+    videos = SqliteVideos(tmp_path / "videos.db")
+    now = datetime.now(UTC)
+
+    for video_id, age in (("old", timedelta(hours=49)), ("new", timedelta(hours=1))):
+        change = Change(before=None, after=a_video(video_id), at=now - age)
+        videos.count([(change, {"accepted": 1})])
+
+    assert videos._run("SELECT change FROM counted") == [("new#0",)]
+    assert videos.counted(timedelta(hours=60)) == {"accepted": 1}
 
 
 def test_many_concurrent_writers_all_succeed(tmp_path):

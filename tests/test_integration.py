@@ -107,6 +107,21 @@ def test_the_metadata_tells_specs_storage_and_renditions(app, clip):
     assert httpx.get(answer["poster"], follow_redirects=True).content.startswith(b"\xff\xd8")
 
 
+def test_health_counts_what_happened_a_moment_later(app, clip):
+    def outcomes() -> dict[str, int]:
+        return app.http.get("/health").json()["performance"]["outcomes"]
+
+    before = outcomes()
+    ticket = app.upload(clip())
+    app.follow(ticket["id"])
+    app.http.delete(f"/videos/{ticket['id']}")
+
+    deadline = time.monotonic() + 20
+    while any(outcomes()[name] <= before[name] for name in ("uploads_requested", "completed", "deleted")):
+        assert time.monotonic() < deadline, outcomes()
+        time.sleep(0.2)
+
+
 def test_a_form_with_the_file_is_checked_and_then_travels_on(app, clip):
     response = app.http.post("/upload", files={"file": ("cat.mp4", clip().read_bytes(), "video/mp4")})
 

@@ -67,6 +67,12 @@ def completed(world):
     return video
 
 
+def deleted(world):
+    video = completed(world)
+    delete_video(video.id, world.service)
+    return video
+
+
 def deleted_before_its_upload(world):
     video = world.ticket()
     delete_video(video.id, world.service)
@@ -133,6 +139,10 @@ def recover(world, _, fault):
     return world.recover(fault)
 
 
+def publish(world, _, fault):
+    return world.publish(fault)
+
+
 def delete(world, video, fault):
     with world.worker(fault) as worker:
         delete_video(video.id, worker.service)
@@ -161,6 +171,9 @@ STEPS = [
     Step("transcode for the last time", killed(4), work, {State.COMPLETED, State.FAILED}),
     Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
     Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
+    Step("publish_changes", completed, publish, {State.COMPLETED}),
+    Step("publish_changes, delivered again,", completed, publish, {State.COMPLETED}, publish),
+    Step("publish_changes of a deleted video", deleted, publish, {"gone"}),
     Step("recover of an unused ticket", unused, recover, {State.EXPIRED}),
     Step("recover of a lost event", without_an_event, recover, {State.COMPLETED}),
     Step("recover of a lost job", without_a_job, recover, {State.COMPLETED}),
@@ -168,9 +181,9 @@ STEPS = [
 ]
 
 
-CHECK, TRANSCODE, DELETE = (
+CHECK, TRANSCODE, DELETE, PUBLISH = (
     next(step for step in STEPS if step.name == name)
-    for name in ("check_upload", "transcode", "delete of a completed video")
+    for name in ("check_upload", "transcode", "delete of a completed video", "publish_changes")
 )
 
 
@@ -240,7 +253,7 @@ def test_the_books_balance_if(world, step, call):
 
 
 @pytest.mark.parametrize("world", ["moto_rig"], indirect=True)
-@pytest.mark.parametrize(("step", "call"), list(every_boundary([CHECK, TRANSCODE, DELETE])))
+@pytest.mark.parametrize(("step", "call"), list(every_boundary([CHECK, TRANSCODE, DELETE, PUBLISH])))
 def test_the_books_balance_on_aws_if(world, step, call):
     die_and_go_on(world, step, call)
 
@@ -265,7 +278,7 @@ FAILURES = {"no answer": break_off, "a full disk": fill_the_disk}
 
 @pytest.mark.parametrize("when", [before, after])
 @pytest.mark.parametrize("happens", FAILURES.values(), ids=FAILURES)
-@pytest.mark.parametrize("step", [CHECK, TRANSCODE], ids=lambda step: step.name)
+@pytest.mark.parametrize("step", [CHECK, TRANSCODE, PUBLISH], ids=lambda step: step.name)
 def test_the_books_balance_whichever_call_fails_or_loses_its_answer(world, step, happens, when):
     for call in recorded(step):
         video = step.prepare(world)

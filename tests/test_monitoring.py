@@ -20,7 +20,7 @@ BY_FUNCTION, BY_QUEUE, BY_STAGE = {"FunctionName"}, {"QueueName"}, {"ApiName", "
 AWS = {
     "AWS/Lambda": dict.fromkeys(
         [
-            "Errors", "Throttles", "Duration", "Invocations",
+            "Errors", "Throttles", "Duration", "Invocations", "IteratorAge",
             "AsyncEventAge", "AsyncEventsDropped", "DestinationDeliveryFailures",
         ],
         BY_FUNCTION,

@@ -58,19 +58,21 @@ def test_the_encode_that_tests_play_reports_what_ffmpeg_does(tmp_path):
 
 @pytest.fixture
 def encoded(local_service, clip, clock, monkeypatch):
-    """``encoded(reports)``: when the video was written while ffmpeg reported so, in seconds of encoding.
+    """``encoded(reports)``: when the video was written while ffmpeg reported so, and when it is due to be
+    recovered then; in seconds of encoding.
 
     ``reports`` are (seconds since the last one, frame).
     """
 
-    def encode(reports: list[tuple[float, int]]) -> list[float]:
+    def encode(reports: list[tuple[float, int]]) -> list[tuple[float, float]]:
         began, written = [], []
         update = local_service.videos.update
 
-        def written_down(video, counts):
+        def written_down(video):
             if began and video.state is State.PROCESSING:
-                written.append((clock() - began[0]) / timedelta(seconds=1))
-            return update(video, counts)
+                times = (clock(), video.recover_at)
+                written.append(tuple((at - began[0]) / timedelta(seconds=1) for at in times))
+            return update(video)
 
         def run(command, *, on_line=None, **limits):
             if on_line:
@@ -90,7 +92,7 @@ def encoded(local_service, clip, clock, monkeypatch):
 
 
 def test_a_video_whose_encode_does_not_advance_is_written_at_least_every_twenty_seconds(encoded):
-    written = encoded([(5, 10)] * 24)  # two minutes
+    written = [at for at, _ in encoded([(5, 10)] * 24)]  # two minutes
 
     assert written[0] == 5
     assert written[-1] > 100
@@ -98,7 +100,22 @@ def test_a_video_whose_encode_does_not_advance_is_written_at_least_every_twenty_
 
 
 def test_a_video_whose_encode_advances_is_written_once_a_second_at_most(encoded):
-    written = encoded([(0.25, frame) for frame in range(1, FRAMES + 1)])
+    written = [at for at, _ in encoded([(0.25, frame) for frame in range(1, FRAMES + 1)])]
 
     assert 6 <= len(written) <= 8
     assert all(after - before >= 1 for before, after in pairwise(written))
+
+
+def test_a_video_that_is_encoded_moves_in_the_index_every_half_minute_and_is_never_due(encoded):
+    written = encoded([(5, 10)] * 24)  # two minutes
+
+    assert all(120 <= due - at <= 150 for at, due in written)
+    assert len(written) >= 8
+    assert len({due for _, due in written}) <= 5
+
+
+def test_a_video_that_is_encoded_within_half_a_minute_stays_where_it_is_in_the_index(encoded):
+    written = encoded([(1, frame) for frame in range(1, 26)])
+
+    assert len(written) > 10
+    assert len({due for _, due in written}) == 1

@@ -28,6 +28,7 @@ ANSWERS = {
     "CheckUpload": lambda answer: answer is None,  # nothing was uploaded: nothing to do
     "TranscodeVideo": lambda answer: answer == {"batchItemFailures": []},
     "ReadVideo": lambda answer: answer["statusCode"] == 404 and "unknown_video" in answer["body"],
+    "PublishChanges": lambda answer: answer is None,
     "RecoverVideos": lambda answer: answer is None,
     "CheckHealth": lambda answer: answer["statusCode"] == 200 and '"ok"' in answer["body"],
 }

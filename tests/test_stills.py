@@ -161,7 +161,7 @@ def test_the_time_left_is_reported_while_encoding_and_decreases(local_service, c
     monkeypatch.setattr(
         local_service.videos,
         "update",
-        lambda video, counts: reported.append((video.progress, video.time_left_s)) or update(video, counts),
+        lambda video: reported.append((video.progress, video.time_left_s)) or update(video),
     )
 
     transcode_video(checked(local_service, clip(seconds=4)).id, local_service)

@@ -360,9 +360,7 @@ def test_a_write_retried_after_a_lost_response_still_succeeds(service, clip, mon
 def test_progress_never_goes_down(service, clip, monkeypatch):
     seen = []
     update = service.videos.update
-    monkeypatch.setattr(
-        service.videos, "update", lambda video, counts: seen.append(video.progress) or update(video, counts)
-    )
+    monkeypatch.setattr(service.videos, "update", lambda video: seen.append(video.progress) or update(video))
 
     transcode_video(checked(service, clip(seconds=5)).id, service)
 

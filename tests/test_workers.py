@@ -5,8 +5,11 @@ from threading import Event
 import pytest
 
 from local_aws import workers
+from support.samples import a_video
+from videos.errors import Unavailable
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 
 
 @pytest.fixture
@@ -27,6 +30,7 @@ def test_a_delivery_interrupted_by_a_shutdown_is_not_counted(tmp_path, jobs, mon
     storage = FolderStorage(tmp_path, "http://localhost", b"secret")
     threads = workers.Workers(
         storage,
+        SqliteVideos(tmp_path / "videos.db"),
         jobs,
         transcodes=1,
         interrupted=lambda video_id, *, alone: interrupted.append((video_id, alone)),
@@ -62,6 +66,7 @@ def test_what_was_in_work_when_the_server_was_killed_is_told_apart_by_whether_it
     interrupted = []
     threads = workers.Workers(
         FolderStorage(tmp_path, "http://localhost", b"secret"),
+        SqliteVideos(tmp_path / "videos.db"),
         jobs,
         transcodes=1,
         interrupted=lambda video_id, *, alone: interrupted.append((video_id, alone)),
@@ -89,3 +94,32 @@ def test_an_interrupted_job_is_requeued_at_the_front(jobs):
     jobs.release_all()
 
     assert [jobs.receive().video_id, jobs.receive().video_id] == ["started", "waiting"]
+
+
+def test_changes_are_delivered_in_order_and_again_until_they_are_handled(tmp_path, jobs, monkeypatch):
+    videos = SqliteVideos(tmp_path / "videos.db")
+    storage = FolderStorage(tmp_path, "http://localhost", b"secret")
+    tries, handled, over = [], [], Event()
+
+    def handle(function, event, *_):
+        if function == "publish_changes":
+            ids = [videos.change_of(record).video.id for record in event["Records"]]
+            tries.append(ids)
+            if len(tries) == 1:
+                raise Unavailable("The table does not answer.")
+            handled.extend(ids)
+            if len(handled) == 150:
+                over.set()
+
+    monkeypatch.setattr(workers, "invoke", handle)
+    monkeypatch.setattr(workers, "POLL_S", 0.01)
+    written = [videos.add(a_video(f"v{number}")).id for number in range(150)]
+    threads = workers.Workers(storage, videos, jobs, transcodes=0)
+
+    threads.start()
+    assert over.wait(10)
+    threads.stop()
+
+    assert tries[0] == tries[1] == written[:100]
+    assert handled == written
+    assert videos.outbox(limit=1) == []

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -166,6 +166,11 @@ def sqs_event(job: Job) -> dict[str, Any]:
         "awsRegion": REGION,
     }
     return {"Records": [record]}
+
+
+def stream_event(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A batch of changes; what a record holds is known to the adapter of ``Videos`` that it came from."""
+    return {"Records": list(records)}
 
 
 def scheduled_event() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""S3 notifications, SQS and EventBridge: threads that invoke the event handlers.
+"""S3 notifications, SQS, the table's stream and EventBridge: threads that invoke the event handlers.
 
 A message stays in its queue until it has been handled, so nothing is lost if the process is killed.
 """
@@ -11,18 +11,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from local_aws.events import invoke, s3_event, scheduled_event, sqs_event
+from local_aws.events import invoke, s3_event, scheduled_event, sqs_event, stream_event
 from videos.errors import Unavailable
 from videos.model import INBOX
 from videos.policy import RECOVER_EVERY_S, VISIBILITY_S, pause_s
 from videos.ports import Job
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
+from videos.stores.local.records import SqliteVideos
 from videos.telemetry.logs import logger as log
 
 MAX_CHECKS = 2  # at a time
 ENCODE_NICENESS = 19  # of transcodes and their media tools: checks and answers come first
-POLL_S = 1.0  # a delayed job may be this late; a new one rings
+POLL_S = 1.0  # a delayed job may be this late, and a count; a new job rings
+MAX_CHANGES = 100  # in one event, as on AWS
 GRACE_S = 3  # for running handlers to finish when the server is asked to stop
 
 
@@ -36,6 +38,7 @@ class Workers:
     def __init__(
         self,
         storage: FolderStorage,
+        videos: SqliteVideos,
         jobs: SqliteJobs,
         *,
         transcodes: int,
@@ -43,6 +46,7 @@ class Workers:
     ) -> None:
         self._interrupted = interrupted
         self._storage = storage
+        self._videos = videos
         self._jobs = jobs
         self._uploads = jobs.beside("notifications")  # its jobs carry storage keys, not video ids
         self._bell = threading.Condition()
@@ -51,6 +55,7 @@ class Workers:
         check = partial(self._consume, self._uploads, "check_upload", self._upload_event)
         loops: list[Callable[[], None]] = [
             self._recover,
+            self._publish,
             *[check] * MAX_CHECKS,
             *[self._transcode] * transcodes,
         ]
@@ -144,3 +149,18 @@ class Workers:
                 log.exception("recover_videos failed.")
             self.ring()
             self._stopping.wait(RECOVER_EVERY_S)
+
+    def _publish(self) -> None:
+        """Deliver the outbox in order. What was not handled is delivered again, and holds up what follows."""
+        while not self._stopping.is_set():
+            rings = self._rings
+            log.thread_safe_clear_keys()
+            try:
+                if records := self._videos.outbox(limit=MAX_CHANGES):
+                    invoke("publish_changes", stream_event(records), VISIBILITY_S)
+                    self._videos.delivered(records)
+                else:
+                    self._wait(rings)
+            except Exception:
+                log.exception("publish_changes failed; its changes are delivered again.")
+                self._stopping.wait(POLL_S)

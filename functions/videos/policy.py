@@ -37,6 +37,7 @@ LOOK_AGAIN_S = 5  # delay of a job that overtook its check
 SILENCE_LIMIT = timedelta(
     minutes=2
 )  # an upload or attempt without a write for longer is stalled, and is recovered
+WATCH_STEP = timedelta(seconds=30)  # an attempt moves the time of its recovery at most this often
 QUEUE_TIMEOUT = timedelta(minutes=30)  # a job that waits longer is presumed lost
 MAX_DOUBLINGS = 3  # of that, each time it was not lost, so that a backlog is not made of spare jobs
 KEPT_AFTER_ENDING = timedelta(days=30)  # then a video that came to nothing is erased; its dead letter is gone
@@ -62,6 +63,7 @@ assert 2 * HEARTBEAT_S < LEASE_S, "one heartbeat may be lost"
 assert CHECK_S < LEASE_S, "a check writes no heartbeat"
 assert COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S < LEASE_S, "a stream copy writes no heartbeat"
 assert timedelta(seconds=LEASE_S) < SILENCE_LIMIT < QUEUE_TIMEOUT
+assert timedelta(seconds=HEARTBEAT_S) < WATCH_STEP < SILENCE_LIMIT
 assert RECOVER_WITHIN_S < RECOVER_EVERY_S < SILENCE_LIMIT.total_seconds()
 assert CLEAN_UP_AFTER_S <= MAX_DELAY_S
 assert MAX_PAUSE_S <= MAX_DELAY_S

@@ -7,11 +7,11 @@ Adapters raise ``Unavailable`` when a dependency does not answer. No boto3 or sq
 error leaves an adapter.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from videos.model import StoredObject, Video
 from videos.quota import Charge
@@ -95,13 +95,41 @@ class Page:
     after: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One write of a record.
+
+    Attributes:
+        before: the record until then; None if the write added it.
+        after: the record from then on; None if the write deleted it.
+        at: when it was written, by the store's clock.
+    """
+
+    before: Video | None
+    after: Video | None
+    at: datetime
+
+    @property
+    def video(self) -> Video:
+        """The record as last known."""
+        known = self.after or self.before
+        assert known
+        return known
+
+    @property
+    def name(self) -> str:
+        """Unique, and the same however often the change is delivered."""
+        version = self.after.version if self.after else self.video.version + 1
+        return f"{self.video.id}#{version}"
+
+
 class Videos(Protocol):
     """One record per video, and counters.
 
-    ``counts`` are added to the counters in the same transaction as the write they come with.
+    Every write of a record is also delivered to ``publish_changes``: at least once, in order per video.
     """
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+    def add(self, video: Video, charge: Charge | None = None) -> Video:
         """Write a new record and return it as stored; apply ``charge`` in the same transaction.
 
         Raises:
@@ -113,7 +141,7 @@ class Videos(Protocol):
     def get(self, video_id: str) -> Video:
         """The latest version of the record. Raises UnknownVideo."""
 
-    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+    def update(self, video: Video) -> Video:
         """Write ``video`` unless it changed since it was read, and return it as stored.
 
         Compares and increments ``version``. This is the service's only lock: the duplicate
@@ -123,8 +151,22 @@ class Videos(Protocol):
             LostRace: the stored version differs, or the record was deleted.
         """
 
-    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+    def delete(self, video_id: str) -> None:
         """Delete the record. Raises UnknownVideo if there is none."""
+
+    def change_of(self, record: Mapping[str, Any]) -> Change | None:
+        """Read one record of what ``publish_changes`` is given.
+
+        None if there is nothing to tell: it is about another item than a video, or the store
+        itself dropped a record whose time was over.
+        """
+
+    def count(self, counted: Sequence[tuple[Change, Mapping[str, int]]]) -> list[Change]:
+        """Add the counts of each change to the counters of its time, unless that was done before.
+
+        Returns:
+            The changes that were counted now.
+        """
 
     def counted(self, back: timedelta) -> Mapping[str, int]:
         """The counters of the last ``back``, rounded to ``counters.SLOT``; reads no videos."""

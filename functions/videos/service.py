@@ -11,10 +11,8 @@ from pathlib import Path
 from videos import policy
 from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
-from videos.model import Video
 from videos.ports import Jobs, Storage, Videos
-from videos.quota import UNLIMITED, Charge, Quota
-from videos.telemetry import counters, logs, metrics
+from videos.quota import UNLIMITED, Quota
 from videos.tools import MediaTools
 
 
@@ -56,30 +54,6 @@ class Service:
     max_failures: int = policy.MAX_FAILURES
     max_lost: int = policy.MAX_LOST
     workspace: Path | None = None
-
-    def register(self, video: Video, charge: Charge | None = None) -> Video:
-        """Add a video, its counts and its charge in one transaction. Raises LostRace, QuotaExceeded."""
-        values = counters.of_registration()
-        registered = self.videos.add(video, counters.counts(values), charge)
-        logs.about(video.id)
-        metrics.emit(values)
-        return registered
-
-    def record(self, before: Video, after: Video) -> Video:
-        """Write the video's next version and its counts in one transaction.
-
-        Raises LostRace if the video changed since ``before``; nothing is written or counted then.
-        """
-        values = counters.of_update(before, after)
-        recorded = self.videos.update(after, counters.counts(values))
-        metrics.emit(values)
-        return recorded
-
-    def erase(self, video_id: str) -> None:
-        """Delete a record and count the deletion. Raises UnknownVideo if there is no record."""
-        values = counters.of_deletion()
-        self.videos.delete(video_id, counters.counts(values))
-        metrics.emit(values)
 
     @contextmanager
     def private_folder(self) -> Iterator[Path]:

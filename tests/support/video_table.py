@@ -11,6 +11,7 @@ TABLE = {
         {"AttributeName": "owner", "AttributeType": "S"},
     ],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     "GlobalSecondaryIndexes": [
         {
             "IndexName": "in_flight",

@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +16,16 @@ import moto.sqs.models
 import pytest
 
 import check_upload
+import publish_changes
 import recover_videos
 import transcode_video
-from local_aws.events import Context, s3_event, scheduled_event, sqs_event
+from local_aws.events import Context, s3_event, scheduled_event, sqs_event, stream_event
+from support import stream
 from support.faults import Fault, Recorded, Worker, none, service_here
 from support.polled import PolledSqsJobs
 from videos import tools
 from videos.errors import UnknownVideo
-from videos.model import Video
+from videos.model import State, Video
 from videos.ports import Job
 from videos.quota import Charge
 from videos.service import Service
@@ -30,7 +33,16 @@ from videos.steps.request_upload import UploadRequest, request_upload
 from videos.stores.local import jobs
 
 VISIBILITY_S = 180
+LONG_AGO = timedelta(hours=5)  # no test takes as long; counters go by the store's clock, which is real
 HURRIED_S = 2  # of real time: visibility and the longest delay; most workers take a tenth of it
+CHANGES_AT_ONCE = 20
+OUTCOMES = {
+    State.QUEUED: "accepted",
+    State.COMPLETED: "completed",
+    State.REJECTED: "rejected",
+    State.FAILED: "failed",
+    State.EXPIRED: "expired",
+}
 RECORDED = Recorded()
 
 
@@ -38,11 +50,13 @@ class World:
     """A service whose clock, deliveries and failures are in the hands of a test.
 
     Attributes:
-        history: every record that was ever written, by video, as readers could see it.
+        history: every record that was ever written, by video, as readers could see it. It ends with None if
+            the video was deleted.
     """
 
     def __init__(self, service: Service, clock: Any) -> None:
-        self.history: dict[str, list[Video]] = defaultdict(list)
+        self.history: dict[str, list[Video | None]] = defaultdict(list)
+        self._store = service.videos
         self.service = replace(
             service, videos=_Remembered(service, self.history), monotonic=lambda: clock().timestamp()
         )
@@ -88,6 +102,14 @@ class World:
             recover_videos.handler(scheduled_event(), Context("recover_videos", 300))
         return worker
 
+    def publish(self, fault: Fault = none) -> Worker:
+        """Deliver the oldest changes. They come again unless they were handled."""
+        with self.worker(fault) as worker:
+            if batch := stream.records(self._store, limit=CHANGES_AT_ONCE):
+                publish_changes.handler(stream_event(batch), Context("publish_changes", 60))
+                stream.delivered(self._store, batch)
+        return worker
+
     def work_off(self) -> None:
         """Deliver every job that is ready."""
         while len(self.deliver_job().calls) > 1:
@@ -108,6 +130,8 @@ class World:
         while not self.settled(*videos):
             assert self.clock() - began < self.longest, [self.now(video) for video in videos]
             self.go_on()
+        while self.publish().calls:
+            pass
         return self.clock() - began
 
     @property
@@ -139,7 +163,7 @@ class World:
     def balance(self, video: Video) -> Video | None:
         """What a video ended as; its files are its own and whole, and it ended once."""
         now = self.now(video)
-        written = self.history[video.id]
+        written = [one for one in self.history[video.id] if one]
         assert all(one.attempts <= self.service.max_failures for one in written)
         assert all(one.lost <= self.service.max_lost for one in written)
         assert self.files(video) == (now.files if now else set())
@@ -147,7 +171,32 @@ class World:
         ends = [one.state for one in written if one.finished]
         assert len(set(ends)) <= 1, f"it ended more than once: {ends}"
         assert now is None or now.finished
+        assert self.counted() == self.happened()
         return now
+
+    def happened(self) -> Counter[str]:
+        """What there is to count, by what was written."""
+        happened: Counter[str] = Counter()
+        for written in self.history.values():
+            happened["uploads_requested"] += 1
+            for before, after in pairwise(written):
+                if after is None:
+                    happened["deleted"] += 1
+                elif before.state is not State.FAILED:  # else it was redriven
+                    happened[OUTCOMES.get(after.state, "")] += after.state is not before.state
+                    happened["playable"] += after.playable and not before.playable
+        del happened[""]
+        return +happened
+
+    def counted(self) -> Counter[str]:
+        """The same, by the counters."""
+        counted: Counter[str] = Counter()
+        for name, number in self._store.counted(LONG_AGO).items():
+            kind = "playable" if name.startswith("to_playable_ms:") else name
+            counted[kind] += (
+                number if kind in {"uploads_requested", "deleted", "playable", *OUTCOMES.values()} else 0
+            )
+        return +counted
 
 
 class HurriedJobs(PolledSqsJobs):
@@ -179,7 +228,7 @@ class HurriedJobs(PolledSqsJobs):
 class _Remembered:
     """Records, and the memory of each that was ever written. What it publishes must be there, and whole."""
 
-    def __init__(self, service: Service, history: dict[str, list[Video]]) -> None:
+    def __init__(self, service: Service, history: dict[str, list[Video | None]]) -> None:
         self._videos = service.videos
         self._storage = service.storage
         self._history = history
@@ -188,15 +237,16 @@ class _Remembered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._videos, name)
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
-        return self._remember(self._videos.add, video, counts, charge)
+    def add(self, video: Video, charge: Charge | None = None) -> Video:
+        return self._remember(self._videos.add, video, charge)
 
-    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
-        return self._remember(self._videos.update, video, counts)
+    def update(self, video: Video) -> Video:
+        return self._remember(self._videos.update, video)
 
-    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+    def delete(self, video_id: str) -> None:
         with self._lock:
-            self._videos.delete(video_id, counts)
+            self._videos.delete(video_id)
+            self._history[video_id].append(None)
 
     def _remember(self, write: Callable[..., Video], video: Video, *more: Any) -> Video:
         with self._lock:
@@ -215,7 +265,7 @@ def in_our_hands(clock: Any) -> Iterator[None]:
         patch.setattr(jobs, "time", SimpleNamespace(time=lambda: clock().timestamp()))
         patch.setattr(moto.sqs.models, "unix_time", lambda *_: clock().timestamp())
         patch.setattr(moto.sqs.models, "unix_time_millis", lambda *_: clock().timestamp() * 1000)
-        for handler in (check_upload, recover_videos, transcode_video):
+        for handler in (check_upload, publish_changes, recover_videos, transcode_video):
             patch.setattr(handler, "service", service_here)
         patch.setattr(tools, "run", RECORDED.run)
         yield

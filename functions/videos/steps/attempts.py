@@ -8,14 +8,14 @@ limits (``exhausted``), or ended with its worker (``lost``), and bounds each.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from videos.checking import rules
 from videos.errors import LostRace, ToolExhausted, UnknownVideo, Violation
 from videos.making.outputs import File
 from videos.model import Media, Output, State, Video
-from videos.policy import LEASE_S, MAX_EXHAUSTED
+from videos.policy import LEASE_S, MAX_EXHAUSTED, WATCH_STEP
 from videos.service import Service
 from videos.steps.endings import fail, reject
 
@@ -42,20 +42,28 @@ def begin(video: Video, state: State, service: Service) -> Video:
     lost = video.lost + bool(video.attempt)
     if lost >= service.max_lost:
         return fail(replace(video, lost=lost), f"Its worker was lost {lost} times.", service)
-    now = service.now()
-    begun = video.to(
-        state, at=now, recover_at=now + service.silence_limit, attempt=new_name(), lost=lost, rounds=0
-    )
-    return write(video, begun, service)
+    due = watched_until(video, service)
+    begun = video.to(state, at=service.now(), recover_at=due, attempt=new_name(), lost=lost, rounds=0)
+    return write(begun, service)
 
 
-def write(before: Video, after: Video, service: Service) -> Video:
+def watched_until(video: Video, service: Service) -> datetime:
+    """When to recover a video whose attempt writes now, unless it writes again.
+
+    The time stays as it is while that is late enough: each change of it rewrites an index.
+    """
+    earliest = service.now() + service.silence_limit
+    latest = earliest + WATCH_STEP
+    return video.recover_at if video.recover_at and earliest <= video.recover_at <= latest else latest
+
+
+def write(video: Video, service: Service) -> Video:
     """Record what an attempt did. Raises LostRace if the attempt is no longer the one at work."""
     try:
-        return service.record(before, after)
+        return service.videos.update(video)
     except LostRace:
-        written = replace(after, version=after.version + 1)
-        if service.videos.get(after.id) != written:
+        written = replace(video, version=video.version + 1)
+        if service.videos.get(video.id) != written:
             raise
         return written  # our own write: its response was lost, and the SDK repeated it
 
@@ -78,7 +86,7 @@ def end_without_result(video: Video, error: Exception, service: Service) -> Vide
             tried = replace(video, attempts=video.attempts + 1)
             if tried.attempts >= service.max_failures:
                 return fail(tried, f"The video could not be processed: {error}", service)
-        _set_aside(video, tried, service)
+        _set_aside(tried, service)
     except LostRace:
         return service.videos.get(video.id)  # perhaps our own last write, whose answer was lost
     raise error
@@ -100,14 +108,14 @@ def interrupted(video_id: str, service: Service, *, alone: bool) -> None:
     with suppress(UnknownVideo, LostRace):
         video = service.videos.get(video_id)
         if video.attempt and not video.finished:
-            _set_aside(video, replace(video, lost=video.lost + alone), service)
+            _set_aside(replace(video, lost=video.lost + alone), service)
 
 
-def _set_aside(before: Video, after: Video, service: Service) -> None:
+def _set_aside(video: Video, service: Service) -> None:
     """Record that no attempt is at work."""
     now = service.now()
-    waiting = replace(after, attempt="").to(after.state, at=now, recover_at=now + service.silence_limit)
-    write(before, waiting, service)
+    waiting = replace(video, attempt="").to(video.state, at=now, recover_at=now + service.silence_limit)
+    write(waiting, service)
 
 
 def store(files: Iterable[File], video: Video, service: Service) -> list[Output]:

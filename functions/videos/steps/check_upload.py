@@ -76,9 +76,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
         if violations:
             service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)
             rejected = replace(video, source=source, media=media, attempt="")
-            checked = write(
-                video, rejected.to(State.REJECTED, at=service.now(), problems=violations), service
-            )
+            checked = write(rejected.to(State.REJECTED, at=service.now(), problems=violations), service)
         else:
             assert media
             made = _copy(folder, media, video, service)
@@ -103,7 +101,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
                 playable_at=now if outputs else None,
                 progress=PROGRESS_PLAYABLE if outputs else 0,
             )
-            checked = write(video, queued, service)
+            checked = write(queued, service)
     service.storage.delete(video.inbox_key)
     return checked
 
@@ -121,7 +119,7 @@ def _expired(video: Video, service: Service) -> Video:
     now = service.now()
     if now < video.upload_expires_at + service.silence_limit:
         raise FileNotFoundError(f"Nothing was uploaded for {video.id} yet.")
-    return service.record(video, video.to(State.EXPIRED, at=now))
+    return service.videos.update(video.to(State.EXPIRED, at=now))
 
 
 def _delete_late_upload(video: Video, service: Service) -> None:

@@ -22,7 +22,7 @@ def reject(video: Video, violations: Sequence[Violation], service: Service, *, f
         outputs=(),
         playable_at=None,
     )
-    return service.record(video, rejected)
+    return service.videos.update(rejected)
 
 
 def fail(video: Video, reason: str, service: Service) -> Video:
@@ -34,7 +34,7 @@ def fail(video: Video, reason: str, service: Service) -> Video:
     service.jobs.bury(video.id)
     now = service.now()
     failed = video.to(State.FAILED, at=now, recover_at=now + KEPT_AFTER_ENDING, failure=reason)
-    return service.record(video, failed)
+    return service.videos.update(failed)
 
 
 def was_kept_long_enough(video: Video, service: Service) -> bool:

@@ -55,7 +55,7 @@ def delete_video(video_id: str, service: Service, owner: str = "") -> None:
         raise UnknownVideo(video_id)
     service.jobs.put(video_id, delay_s=CLEAN_UP_AFTER_S)
     with suppress(UnknownVideo):  # deleted by another request
-        service.erase(video_id)
+        service.videos.delete(video_id)
     sweep(video_id, service)
 
 

@@ -63,6 +63,6 @@ def _recover(video: Video, service: Service) -> Video:
     else:  # its job was lost, or waits; or it failed long ago, and is erased
         waited = queue_timeout(video.rounds, service.queue_timeout)
         postponed = video.postponed(now + waited, rounds=0 if video.finished else 1)
-    video = service.record(video, postponed)
+    video = service.videos.update(postponed)
     service.jobs.put(video.id)
     return video

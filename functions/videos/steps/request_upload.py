@@ -9,11 +9,12 @@ from typing import Literal
 import uuid6
 
 from videos.checking import rules
-from videos.errors import BadRequest, Rejected, UnreadableBody
+from videos.errors import BadRequest, LostRace, Rejected, UnreadableBody
 from videos.model import Video
 from videos.ports import Ticket
 from videos.quota import UNLIMITED, Charge
 from videos.service import Service
+from videos.telemetry import logs
 
 CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp")
 MAX_FILENAME_CHARS = 255
@@ -101,7 +102,14 @@ def receive_file(
 
 def _register(video: Video, size_bytes: int, service: Service) -> Video:
     charge = Charge(owner=video.owner, at=video.created_at, size_bytes=size_bytes, quota=service.quota)
-    return service.register(video, charge if video.owner and service.quota != UNLIMITED else None)
+    logs.about(video.id)
+    try:
+        return service.videos.add(video, charge if video.owner and service.quota != UNLIMITED else None)
+    except LostRace:
+        written = replace(video, version=video.version + 1)
+        if service.videos.get(video.id) != written:
+            raise
+        return written  # our own write: its response was lost, and the SDK repeated it
 
 
 def _new_video(filename: str, content_type: str, service: Service, poster_time: float, owner: str) -> Video:

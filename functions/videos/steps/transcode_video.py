@@ -17,7 +17,7 @@ from videos.making.outputs import MadeFiles, PicturesLost, SoundLost, can_be_cop
 from videos.model import State, Video
 from videos.policy import HEARTBEAT_S, LEASE_S, LOOK_AGAIN_S, PROGRESS_STEP_S
 from videos.service import Service
-from videos.steps.attempts import begin, end_without_result, is_live, store, write
+from videos.steps.attempts import begin, end_without_result, is_live, store, watched_until, write
 from videos.steps.check_upload import PROGRESS_PLAYABLE, check_upload
 from videos.steps.endings import erase, fail, reject, sweep, was_kept_long_enough
 
@@ -216,8 +216,7 @@ class _Attempt:
         sweep(self.video.id, self.service, over=self.video.attempt)
 
     def _write(self, state: State = State.PROCESSING, **facts: object) -> None:
-        now = self.service.now()
-        recover_at = None if state is State.COMPLETED else now + self.service.silence_limit
-        updated = self.video.to(state, at=now, recover_at=recover_at, **facts)
-        self.video = write(self.video, updated, self.service)
+        recover_at = None if state is State.COMPLETED else watched_until(self.video, self.service)
+        updated = self.video.to(state, at=self.service.now(), recover_at=recover_at, **facts)
+        self.video = write(updated, self.service)
         self.written_at = self.service.monotonic()

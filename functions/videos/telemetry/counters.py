@@ -1,4 +1,4 @@
-"""Counters of what happens to videos, written in the same transaction as the change they count.
+"""Counters of what happens to videos, added up from the changes of their records.
 
 They are kept per time slot, so that reading the last hour takes a few records and no scan.
 """
@@ -25,21 +25,23 @@ BOUNDS_MS = (100, 150, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 5000, 70
 MetricValues = Mapping[str, int]
 
 
-def of_registration() -> MetricValues:
-    """The metrics of a newly registered video."""
-    return {"uploads_requested": 1}
-
-
-def of_deletion() -> MetricValues:
-    """The metrics of a deleted video."""
-    return {"deleted": 1}
-
-
-def of_update(before: Video, after: Video) -> MetricValues:
-    """The metrics of one write; none if it only changes the progress.
+def of_change(before: Video | None, after: Video | None) -> MetricValues:
+    """The metrics of one write of a record; none if it only changes the progress.
 
     A name that ends in ``_ms`` is the time since the file was stored, any other a count.
+
+    Args:
+        before: None if the record was added.
+        after: None if it was deleted.
     """
+    if after is None:
+        return {"deleted": 1}
+    if before is None:
+        return {"uploads_requested": 1}
+    return {} if before.finished else _of_update(before, after)  # an operator's redrive is no event
+
+
+def _of_update(before: Video, after: Video) -> MetricValues:
     values: dict[str, int] = {}
     if after.state is not before.state and after.state in OUTCOMES:
         values[OUTCOMES[after.state]] = 1

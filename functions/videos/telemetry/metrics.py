@@ -16,6 +16,7 @@ combination of dimensions as a metric.
 """
 
 import logging
+from datetime import datetime
 from itertools import groupby
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -31,14 +32,19 @@ _lines = logging.getLogger(f"{logger.name}.metrics")
 _lines.setLevel(logging.INFO)
 
 
-def emit(values: MetricValues) -> None:
+def emit(values: MetricValues, at: datetime | None = None) -> None:
     """Log metrics; a name that ends in ``_ms`` is a duration, any other a count.
 
     ``rejected:resolution`` is ``rejected`` with the dimension ``rule`` = ``resolution``.
+
+    Args:
+        at: when it happened, if that is not now.
     """
     for rule, group in groupby(values.items(), key=lambda item: item[0].partition(":")[2]):
         named = {name.partition(":")[0]: value for name, value in group}
         emf = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service=logger.get_current_keys()["service"])
+        if at:
+            emf.set_timestamp(at)
         for name, value in named.items():
             emf.add_metric(name, MetricUnit.Milliseconds if name.endswith("_ms") else MetricUnit.Count, value)
         if rule:

@@ -2,17 +2,19 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from random import randrange, uniform
+from functools import partial
+from random import uniform
 from typing import TYPE_CHECKING, Any
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Page
+from videos.ports import Change, Page
 from videos.quota import Charge
 from videos.stores.aws.clients import dynamodb_client, translate_errors, unavailable
+from videos.stores.aws.counts import COUNT_SHARDS, MAX_COUNTED_AT_ONCE, Counted, marks_and_sums
 from videos.stores.aws.items import (
     IN_FLIGHT_SHARDS,
     counts_key,
@@ -35,10 +37,10 @@ if TYPE_CHECKING:
 IN_FLIGHT_INDEX = "in_flight"
 QUEUED_INDEX = "queued"
 OWNER_INDEX = "by_owner"
-COUNT_SHARDS = 8
 MAX_ITEMS_PER_READ = 100  # DynamoDB's limit
 QUOTA_KEPT = timedelta(days=1)  # after the day it is for
 MAX_ID_CHARACTERS = 512  # of up to four bytes each; a DynamoDB key has at most 2048
+TIME_TO_LIVE = "dynamodb.amazonaws.com"  # who deletes what has expired
 CONDITION_FAILED = "ConditionalCheckFailed"  # a transaction cancelled for another reason can be retried
 CONFLICT_PAUSES_S = (
     0.02,
@@ -64,6 +66,7 @@ class DynamoVideos:
     waiting     "queued", present in that state with ``queued_at``: they key the index ``queued``
 
     Counters are in separate items, ``counts#<slot>#<shard>``; the shards keep writers from conflicting.
+    A change that was counted has a mark, ``counted#<video>#<version>``, until the stream has forgotten it.
     The ``uploads`` and ``size_bytes`` that an owner has used of a day's quota are in ``quota#<owner>#<day>``.
     """
 
@@ -71,8 +74,21 @@ class DynamoVideos:
         self._table = table
         self._dynamodb = dynamodb_client()
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
-        return self._write(video, counts, charge, condition="attribute_not_exists(id)")
+    def add(self, video: Video, charge: Charge | None = None) -> Video:
+        written = replace(video, version=video.version + 1)
+        put = self._put(written, condition="attribute_not_exists(id)")
+        if not charge:
+            reasons = self._retried(lambda: self._dynamodb.put_item(**put))
+        else:
+            both: list[TransactWriteItemTypeDef] = [{"Put": put}, self._charge_item(charge)]
+            reasons = self._retried(lambda: self._dynamodb.transact_write_items(TransactItems=both))
+        if not reasons:
+            return written
+        if reasons[0]["Code"] == CONDITION_FAILED:
+            raise _lost(video)
+        assert charge
+        used = {name: from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
+        raise charge.rejection(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
 
     def get(self, video_id: str) -> Video:
         if not 0 < len(video_id) <= MAX_ID_CHARACTERS:  # not a valid key
@@ -83,24 +99,53 @@ class DynamoVideos:
             raise UnknownVideo(video_id)
         return video_of(answer["Item"])
 
-    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
-        return self._write(
-            video,
-            counts,
-            condition="version = :read",
-            values={":read": {"N": str(video.version)}},
-        )
+    def update(self, video: Video) -> Video:
+        written = replace(video, version=video.version + 1)
+        put = self._put(written, condition="version = :read")
+        put["ExpressionAttributeValues"] = {":read": {"N": str(video.version)}}
+        if self._retried(lambda: self._dynamodb.put_item(**put)):
+            raise _lost(video)
+        return written
 
-    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
-        delete: TransactWriteItemTypeDef = {
-            "Delete": {
-                "TableName": self._table,
-                "Key": key_of(video_id),
-                "ConditionExpression": "attribute_exists(id)",
-            }
-        }
-        if not self._transact(delete, counts):
+    def delete(self, video_id: str) -> None:
+        if self._retried(
+            lambda: self._dynamodb.delete_item(
+                TableName=self._table, Key=key_of(video_id), ConditionExpression="attribute_exists(id)"
+            )
+        ):
             raise UnknownVideo(video_id)
+
+    def change_of(self, record: Mapping[str, Any]) -> Change | None:
+        """Only videos have a ``state``: counters are in the stream, too, and must not count themselves."""
+        if (record.get("userIdentity") or {}).get("principalId") == TIME_TO_LIVE:
+            return None
+        stream = record["dynamodb"]
+        images = [stream.get(name) for name in ("OldImage", "NewImage")]
+        if not any(image and "state" in image for image in images):
+            return None
+        before, after = (video_of(image) if image else None for image in images)
+        at = datetime.fromtimestamp(stream["ApproximateCreationDateTime"], UTC)
+        return Change(before=before, after=after, at=at)
+
+    def count(self, counted: Counted) -> list[Change]:
+        starts = range(0, len(counted), MAX_COUNTED_AT_ONCE)
+        return [
+            change for start in starts for change in self._count(counted[start : start + MAX_COUNTED_AT_ONCE])
+        ]
+
+    def _count(self, counted: Counted) -> list[Change]:
+        """Count all in one transaction, and again without those that turn out to be counted."""
+        while counted:
+            items = marks_and_sums(self._table, counted)
+            reasons = self._retried(partial(self._dynamodb.transact_write_items, TransactItems=items))
+            if not reasons:
+                break
+            counted = [
+                one
+                for one, reason in zip(counted, reasons, strict=False)
+                if reason["Code"] != CONDITION_FAILED
+            ]
+        return [change for change, _ in counted]
 
     def counted(self, back: timedelta) -> Mapping[str, int]:
         slots = counters.slots(datetime.now(UTC), back)
@@ -161,82 +206,34 @@ class DynamoVideos:
         with translate_errors("DynamoDB"):
             self._dynamodb.get_item(TableName=self._table, Key=key_of("ping"))
 
-    def _write(
-        self,
-        video: Video,
-        counts: Mapping[str, int],
-        charge: Charge | None = None,
-        *,
-        condition: str,
-        values: "Mapping[str, AttributeValueTypeDef] | None" = None,
-    ) -> Video:
-        written = replace(video, version=video.version + 1)
-        put: PutTypeDef = {
-            "TableName": self._table,
-            "Item": item_of(written),
-            "ConditionExpression": condition,
-        }
-        if values:
-            put["ExpressionAttributeValues"] = values
-        if not self._transact({"Put": put}, counts, charge):
-            raise LostRace(
-                f"Video {video.id} was changed by another request.",
-                suggestions=["Read the video again; your change may already be done."],
-            )
-        return written
+    def _put(self, video: Video, *, condition: str) -> "PutTypeDef":
+        return {"TableName": self._table, "Item": item_of(video), "ConditionExpression": condition}
 
-    def _transact(
-        self, write: "TransactWriteItemTypeDef", counts: Mapping[str, int], charge: Charge | None = None
-    ) -> bool:
-        """Write conditionally, count and charge, all or nothing; false if the condition failed.
+    def _retried(self, write: Callable[[], object]) -> list[Any]:
+        """Write; again, if another write was in the way.
 
-        Raises:
-            QuotaExceeded: the owner has less left than ``charge``.
+        Returns:
+            Nothing if it was done, else a reason for each item; one at least is a failed condition.
         """
         failed = self._dynamodb.exceptions
+        reasons: list[Any] = []
         for pause_s in CONFLICT_PAUSES_S:
-            charged = [self._charge_item(charge)] if charge else []
-            added = [self._add_up(counts)] if counts else []
             with translate_errors("DynamoDB"):
                 try:
-                    if charged or added:
-                        self._dynamodb.transact_write_items(TransactItems=[write, *charged, *added])
-                    elif "Put" in write:
-                        self._dynamodb.put_item(**write["Put"])
-                    else:
-                        self._dynamodb.delete_item(**write["Delete"])
+                    write()
                 except failed.ConditionalCheckFailedException:
-                    return False
+                    reasons = [{"Code": CONDITION_FAILED}]
                 except failed.TransactionCanceledException as cancelled:
-                    reasons: Any = cancelled.response["CancellationReasons"]
+                    reasons = cancelled.response["CancellationReasons"]
                 except failed.TransactionConflictException:  # a plain write during a transaction
                     reasons = [{"Code": "TransactionConflict"}]
                 else:
-                    return True
-            if reasons[0]["Code"] == CONDITION_FAILED:
-                return False
-            if charge and reasons[1]["Code"] == CONDITION_FAILED:
-                used = {name: from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
-                raise charge.rejection(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
+                    return []
+            if any(reason["Code"] == CONDITION_FAILED for reason in reasons):
+                return reasons
             time.sleep(uniform(0, pause_s))  # noqa: S311  jitter, not cryptography
         codes = {reason["Code"] for reason in reasons} - {"None"}
         raise unavailable("DynamoDB", ", ".join(sorted(codes)), is_rejection=False)
-
-    def _add_up(self, counts: Mapping[str, int]) -> "TransactWriteItemTypeDef":
-        now = datetime.now(UTC)
-        names = {f"#{place}": name for place, name in enumerate(counts)}
-        numbers = {f":{place}": {"N": str(number)} for place, number in enumerate(counts.values())}
-        expires_at = {"N": str(int((now + counters.KEPT).timestamp()))}
-        added = ", ".join(f"#{place} :{place}" for place in range(len(counts)))
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": counts_key(counters.slot(now), randrange(COUNT_SHARDS)),  # noqa: S311  not cryptography
-                "UpdateExpression": f"ADD {added} SET expires_at = :expires_at",
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": {**numbers, ":expires_at": expires_at},
-            }
-        }
 
     def _charge_item(self, charge: Charge) -> "TransactWriteItemTypeDef":
         """The update that adds ``charge`` to what its owner has used that day, if enough is left."""
@@ -293,3 +290,10 @@ class DynamoVideos:
                 Limit=limit,
             )
         return [(item["recover_at"]["S"], item["id"]["S"]) for item in answer["Items"]]
+
+
+def _lost(video: Video) -> LostRace:
+    return LostRace(
+        f"Video {video.id} was changed by another request.",
+        suggestions=["Read the video again; your change may already be done."],
+    )

@@ -1,15 +1,17 @@
-"""Records, counts and quotas in SQLite."""
+"""Records, their changes, counts and quotas in SQLite."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Page
+from videos.ports import Change, Page
 from videos.quota import Charge
 from videos.stores.local.database import Database, Run
 from videos.telemetry import counters
@@ -20,7 +22,11 @@ _OWNER = "json_extract(CAST(document AS TEXT), '$.owner')"
 
 
 class SqliteVideos:
-    """Each record as JSON, plus the columns that queries compare."""
+    """Each record as JSON, plus the columns that queries compare.
+
+    Each write of a record adds a row to ``outbox`` in the same transaction, which the local server delivers
+    to ``publish_changes``. ``counted`` names the changes that were counted.
+    """
 
     def __init__(self, path: Path) -> None:
         self._database = Database(
@@ -35,6 +41,11 @@ class SqliteVideos:
             CREATE TABLE IF NOT EXISTS counts (
                 slot TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (slot, name)
             ) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS outbox (
+                number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, before BLOB, after BLOB
+            );
+            CREATE TABLE IF NOT EXISTS counted (change TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+            CREATE INDEX IF NOT EXISTS counted_at ON counted (at);
             CREATE TABLE IF NOT EXISTS quotas (
                 owner TEXT, day TEXT, uploads INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
                 PRIMARY KEY (owner, day)
@@ -43,16 +54,16 @@ class SqliteVideos:
         )
         self._run = self._database.run
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
+    def add(self, video: Video, charge: Charge | None = None) -> Video:
         written = replace(video, version=video.version + 1)
         with self._database.transaction() as run:
             added = run(
-                "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+                "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING document",
                 video.id, *_columns(written),
             )  # fmt: skip
             if not added:
                 raise _lost(video)
-            _count(run, counts)
+            _note(run, None, added[0][0])
             if charge:
                 _apply(charge, run)
         return written
@@ -62,24 +73,62 @@ class SqliteVideos:
             return _video(document)
         raise UnknownVideo(video_id)
 
-    def update(self, video: Video, counts: Mapping[str, int] = {}) -> Video:
+    def update(self, video: Video) -> Video:
         written = replace(video, version=video.version + 1)
         with self._database.transaction() as run:
-            updated = run(
-                "UPDATE videos SET version = ?, recover_at = ?, document = ? "
-                "WHERE id = ? AND version = ? RETURNING id",
-                *_columns(written), video.id, video.version,
-            )  # fmt: skip
-            if not updated:
+            before = run("SELECT document FROM videos WHERE id = ? AND version = ?", video.id, video.version)
+            if not before:
                 raise _lost(video)
-            _count(run, counts)
+            [(after,)] = run(
+                "UPDATE videos SET version = ?, recover_at = ?, document = ? WHERE id = ? RETURNING document",
+                *_columns(written), video.id,
+            )  # fmt: skip
+            _note(run, before[0][0], after)
         return written
 
-    def delete(self, video_id: str, counts: Mapping[str, int] = {}) -> None:
+    def delete(self, video_id: str) -> None:
         with self._database.transaction() as run:
-            if not run("DELETE FROM videos WHERE id = ? RETURNING id", video_id):
+            deleted = run("DELETE FROM videos WHERE id = ? RETURNING document", video_id)
+            if not deleted:
                 raise UnknownVideo(video_id)
-            _count(run, counts)
+            _note(run, deleted[0][0], None)
+
+    def outbox(self, *, limit: int) -> list[dict[str, Any]]:
+        """The changes that were not delivered yet, as records for ``publish_changes``; the oldest first."""
+        found = self._run("SELECT number, at, before, after FROM outbox ORDER BY number LIMIT ?", limit)
+        return [
+            {
+                "number": number,
+                "at": at,
+                "before": before and before.decode(),
+                "after": after and after.decode(),
+            }
+            for number, at, before, after in found
+        ]
+
+    def delivered(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take these records of the outbox out of it."""
+        self._run("DELETE FROM outbox WHERE number <= ?", records[-1]["number"])
+
+    def change_of(self, record: Mapping[str, Any]) -> Change | None:
+        before, after = (record[name] and _video(record[name]) for name in ("before", "after"))
+        return Change(before=before, after=after, at=datetime.fromtimestamp(record["at"], UTC))
+
+    def count(self, counted: Sequence[tuple[Change, Mapping[str, int]]]) -> list[Change]:
+        now: list[Change] = []
+        if not counted:
+            return now  # no write: most changes are of the progress
+        with self._database.transaction() as run:
+            for change, counts in counted:
+                if run(
+                    "INSERT INTO counted VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING change",
+                    change.name, change.at.timestamp(),
+                ):  # fmt: skip
+                    _count(run, change.at, counts)
+                    now.append(change)
+            if now:
+                _forget(run, datetime.now(UTC) - counters.KEPT)
+        return now
 
     def counted(self, back: timedelta) -> Mapping[str, int]:
         since = counters.slots(datetime.now(UTC), back)[-1]
@@ -134,15 +183,21 @@ def _columns(video: Video) -> tuple[int, float | None, bytes]:
     return video.version, recover_at, msgspec.json.encode(video)
 
 
-def _count(run: Run, counts: Mapping[str, int]) -> None:
-    slot = counters.slot(datetime.now(UTC))
+def _note(run: Run, before: bytes | None, after: bytes | None) -> None:
+    run("INSERT INTO outbox (at, before, after) VALUES (?, ?, ?)", time.time(), before, after)
+
+
+def _count(run: Run, at: datetime, counts: Mapping[str, int]) -> None:
     for name, number in counts.items():
         run(
             "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
-            slot, name, number,
+            counters.slot(at), name, number,
         )  # fmt: skip
-    if counts:
-        run("DELETE FROM counts WHERE slot < ?", counters.slot(datetime.now(UTC) - counters.KEPT))
+
+
+def _forget(run: Run, until: datetime) -> None:
+    run("DELETE FROM counts WHERE slot < ?", counters.slot(until))
+    run("DELETE FROM counted WHERE at < ?", until.timestamp())
 
 
 def _lost(video: Video) -> LostRace:
