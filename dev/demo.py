@@ -8,6 +8,7 @@ reason if the clip is refused.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -15,95 +16,86 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-from dev.client import App
 from dev.clips import make_clip
+from dev.plain_client import App, Refused
 from dev.server import Server
+from videos import mistakes
 from videos.cli.check_files import reasons
 
-screen = Console(highlight=False, soft_wrap=True, emoji=False)
+BAR_CHARACTERS = 40
+IN_TERMINAL = sys.stdout.isatty()
 
 
 def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
-        if not _answers(arguments.port):
-            server = stack.enter_context(Server(arguments.data, port=arguments.port))
-            screen.print(f"Service started on {server.url}, log in {server.log}")
         app = App(f"http://localhost:{arguments.port}")
+        if not app.answers():
+            with mistakes.data_folder(arguments.data):
+                server = stack.enter_context(Server(arguments.data, port=arguments.port))
+            say(f"Service started on {server.url}, log in {server.log}")
         clip = arguments.video or _sample(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         return _journey(app, clip)
 
 
 def _journey(app: App, clip: Path) -> int:
     size_mb = clip.stat().st_size / 1e6
-    screen.print(
-        f"Uploading [bold]{escape(clip.name)}[/] ({size_mb:.2f} MB): ticket, then straight to storage"
-    )
+    say(f"Uploading {clip.name} ({size_mb:.2f} MB): ticket, then straight to storage")
     try:
         ticket = app.upload(clip)
-    except httpx.HTTPStatusError as refused:
-        return _refused(_reason(refused.response), clip)
-    with _progress_bar() as bar:
-        task = bar.add_task("", total=100)
-        status = app.follow(
-            ticket["id"],
-            on_status=lambda status: bar.update(
-                task,
-                completed=status["progress"],
-                description=status["state"] + (", playable" if status["playable"] else ""),
-            ),
-        )
+    except Refused as refused:
+        return _refused(refused.answer, clip)
+    status = app.follow(ticket["id"], on_status=Progress().show)
+    if IN_TERMINAL:
+        print()  # after the bar
     if status["state"] != "completed":
         return _refused(status, clip)
-    screen.print_json(data=app.metadata(ticket["id"]))
-    screen.print(f"Plays at {ticket['url']}")
-    screen.print("(The demo's own server stops here; `make run` serves the same videos again.)")
+    print(json.dumps(app.metadata(ticket["id"]), indent=2))
+    say(f"Plays at {ticket['url']}")
+    say("(The demo's own server stops here; `make run` serves the same videos again.)")
     return 0
 
 
 def _refused(answer: dict[str, Any], clip: Path) -> int:
     """Every reason, each with what to do about it; a command that mends everything comes once, at the end."""
-    screen.print("[bold red]Rejected[/]")
+    say("Rejected")
     for line in reasons(answer.get("violations") or [{"message": answer["error"], **answer}], clip):
-        screen.print(escape(line))
+        say(line)
     return 1
 
 
-def _reason(response: httpx.Response) -> dict[str, Any]:
-    """What the API said, or what storage said in S3's XML."""
-    try:
-        answer: dict[str, Any] = response.json()
-        return answer
-    except ValueError:
-        return {"error": f"Storage refused the upload: {response.text}", "suggestions": []}
+class Progress:
+    """A bar in a terminal; elsewhere a line whenever something changes."""
+
+    _last = ""
+
+    def show(self, status: dict[str, Any]) -> None:
+        done = status["progress"]
+        line = f"{status['state']}{', playable' if status['playable'] else ''}"
+        if IN_TERMINAL:
+            filled = "█" * (BAR_CHARACTERS * done // 100)
+            print(f"\r{line:>22} {filled:░<{BAR_CHARACTERS}} {done:>3}%", end="", flush=True)
+        elif (line := f"{done:>3}% {line}") != self._last:
+            self._last = line
+            print(line, flush=True)
 
 
-def _progress_bar() -> Progress:
-    columns = (TextColumn("{task.description:>22}"), BarColumn(40), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=screen)
+def say(text: str) -> None:
+    """Print a line at once; control characters, as in a file name, are escaped."""
+    print("".join(each if each.isprintable() else repr(each)[1:-1] for each in text), flush=True)
 
 
 def _sample(folder: Path) -> Path:
-    screen.print("No VIDEO given: making 10 s of one with ffmpeg")
+    say("No VIDEO given: making 10 s of one with ffmpeg")
     return make_clip(folder / "sample.mp4", seconds=10)
 
 
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://localhost:{port}/health", timeout=2).status_code in (200, 503)
-    except httpx.TransportError:
-        return False
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Upload a clip to TikToken and follow it until it plays.")
+    parser = mistakes.Parser(
+        prog="demo", description="Upload a clip to TikToken and follow it until it plays."
+    )
     parser.add_argument("video", nargs="?", type=Path, help="the clip; one is made without it")
-    parser.add_argument("--port", type=int, default=8000, help="of the service (default 8000)")
+    parser.add_argument("--port", type=mistakes.port, default=8000, help="of the service (default 8000)")
     parser.add_argument("--data", type=Path, default=Path(".data"), help="where it keeps everything")
     arguments = parser.parse_args()
     if arguments.video and not arguments.video.is_file():
@@ -113,8 +105,10 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        with mistakes.told():
+            sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (httpx.TransportError, subprocess.SubprocessError, TimeoutError) as error:
-        sys.exit(f"The demo could not finish: {error}")
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"The demo could not finish: {error}", file=sys.stderr)
+        sys.exit(mistakes.EXIT_STATUS)

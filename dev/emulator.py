@@ -22,23 +22,33 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
-from localstack_client import config as localstack
 
 PROJECT = Path(__file__).parent.parent
+PYTHON = PROJECT / ".venv-emulator" / "bin" / "python"
 REGION = "us-east-1"
 MINISTACK_PORT = 4565  # behind the relay
 STACK = "tiktoken"
 
 
+@cache
 def endpoint() -> str:
-    """Where the emulator answers: LocalStack's address unless LOCALSTACK_HOST says otherwise."""
-    return str(localstack.get_service_endpoint("s3"))
+    """Where the emulator answers: LocalStack's address unless LOCALSTACK_HOST says otherwise.
+
+    localstack-client is published as source only, so it stays in the environment of the emulator.
+    """
+    program = "from localstack_client import config; print(config.get_service_endpoint('s3'))"
+    try:
+        told = subprocess.run([PYTHON, "-c", program], check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise RuntimeError(f"There is no {PYTHON.relative_to(PROJECT)}: make .venv-emulator/.ready") from None
+    return told.stdout.strip()
 
 
 def answers() -> bool:

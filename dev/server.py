@@ -6,11 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import httpx
 
 LOCAL_SERVER = Path(__file__).parent.parent / "functions" / "local_server.py"
 
@@ -83,10 +82,14 @@ class Server:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
+        connection = HTTPConnection("localhost", self.port, timeout=5)
         try:
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        except httpx.TransportError:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -41,7 +42,7 @@ from local_aws.guard import Guard
 from local_aws.lines import show_lines
 from local_aws.nosniff import Nosniff
 from local_aws.workers import GRACE_S, Workers
-from videos import wiring
+from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
 from videos.steps.attempts import interrupted
 from videos.stores.local.disk import make_private
@@ -51,11 +52,16 @@ from videos.stores.local.records import SqliteVideos
 
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
+INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
 EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos")
 
 
 def main() -> None:
-    options = _options()
+    with mistakes.told():
+        _main(_options())
+
+
+def _main(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     show_lines(sys.stderr)
@@ -75,11 +81,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = mistakes.Parser(prog="local_server.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (%(default)s: only this machine)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 chooses a free one (%(default)s)")
+    parser.add_argument("--port", type=mistakes.port, default=8000, help="0 chooses a free one (%(default)s)")
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
@@ -92,9 +98,10 @@ def _options() -> argparse.Namespace:
 
 def _lock(folder: Path) -> TextIO:
     """Lock the folder for as long as the returned file is open, or until this process ends."""
-    make_private(folder)
-    (folder / "lock").touch(mode=0o600)
-    lock = (folder / "lock").open("w")
+    with mistakes.data_folder(folder):
+        make_private(folder)
+        (folder / "lock").touch(mode=0o600)
+        lock = (folder / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -107,8 +114,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except (OSError, OverflowError) as error:
-        reason, _, _ = str(error).partition(" (while")
+    except OSError as error:
+        reason, _, _ = (error.strerror or str(error)).partition(" (while")
         sys.exit(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host.")
     # asyncio does this only for sockets it makes; without it, answers wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -156,9 +163,12 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         shutil.rmtree(folder / leftover, ignore_errors=True)
     os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
     os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
+    if wiring.http_settings().access and not find_spec("jwt"):
+        sys.exit(f"JWT_ISSUER is set, and PyJWT, which verifies tokens, is not installed: {INSTALL_TOKENS}")
     for function in EVENT_HANDLERS:
         import_module(function)
-    service = wiring.service()
+    with mistakes.data_folder(folder):
+        service = wiring.service()
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
@@ -169,13 +179,14 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         transcodes=transcodes,
         interrupted=partial(interrupted, service=service),
     )
+    with mistakes.data_folder(folder):  # a database may be broken where it is first read
+        workers.start()
     return make_app(service.storage, workers)
 
 
 def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        workers.start()
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
         yield

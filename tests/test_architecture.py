@@ -17,8 +17,9 @@ EVERYBODY = {"__version__", "errors", "model", "policy", "quota", "suggestions"}
 # What else each room may import. Modules of one room may import each other.
 MAY_IMPORT = {
     "handlers": {"ports", "steps", "telemetry", "web", "wiring"},
-    "cli": {"checking", "ports", "steps", "telemetry", "web", "wiring"},
-    "local": {"local", "ports", "steps", "stores.local", "telemetry", "web", "wiring"},  # the local server
+    "cli": {"checking", "mistakes", "ports", "steps", "telemetry", "web", "wiring"},
+    # The local server.
+    "local": {"local", "mistakes", "ports", "steps", "stores.local", "telemetry", "web", "wiring"},
     "wiring": {"checking", "making", "service", "steps", "stores", "telemetry", "tools", "web"},
     "steps": {"checking", "making", "ports", "service", "telemetry", "tools"},
     "service": {"checking.rules", "ports", "telemetry", "tools"},

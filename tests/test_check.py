@@ -22,8 +22,8 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 def make(*variables: str, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
     """``make check-files``, which neither creates nor updates the virtual environment."""
     command = [
-        "make", "--directory", str(cwd), "--makefile", str(PROJECT / "Makefile"), "--old-file=.venv/.ready",
-        "check-files", f"BIN={Path(sys.executable).parent}", *variables,
+        "make", "--directory", str(cwd), "--makefile", str(PROJECT / "Makefile"),
+        "--old-file=.venv/.run-ready", "check-files", f"BIN={Path(sys.executable).parent}", *variables,
     ]  # fmt: skip
     return subprocess.run(
         command, capture_output=True, text=True, env=os.environ | environment, cwd=PROJECT, check=False

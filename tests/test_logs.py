@@ -2,14 +2,19 @@
 
 import io
 import json
+import re
+from datetime import UTC, datetime
+from functools import partial
 
 import boto3
 import pytest
 
 import transcode_video
 from local_aws.events import Context
-from local_aws.lines import show_lines
+from local_aws.lines import is_no_metric, show_lines
 from support.activity import TRACE
+from videos.errors import UnknownVideo, Violation
+from videos.model import Video
 from videos.telemetry import metrics
 from videos.telemetry.logs import about, logged, logger
 
@@ -23,14 +28,35 @@ class Terminal(io.StringIO):
         return True
 
 
+def find(video_id: str) -> Video:
+    """The one video there is."""
+    if video_id != ID:
+        raise UnknownVideo(video_id)
+    now = datetime.now(UTC)
+    return Video(
+        id=ID,
+        filename=f"clip{HOSTILE}.mp4",
+        content_type="video/mp4",
+        created_at=now,
+        updated_at=now,
+        upload_expires_at=now,
+        problems=(
+            Violation(rule="size", found="", expected="", message="Invalid size"),
+            Violation(rule="codec", found="", expected="", message="Invalid codec"),
+        ),
+    )
+
+
 @pytest.fixture
 def shown(monkeypatch):
     """``shown(stream)``: redirects the log there, formatted as in local mode."""
     handler = logger.registered_handler
     before, formatter, keys = handler.stream, handler.formatter, dict(logger.get_current_keys())
-    monkeypatch.delenv("LOG_FORMAT", raising=False)
+    for name in ("LOG_FORMAT", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
     logger.thread_safe_clear_keys()
-    yield show_lines
+    yield partial(show_lines, find=find)
+    handler.removeFilter(is_no_metric)
     handler.setStream(before)
     handler.setFormatter(formatter)
     logger.append_keys(service=keys["service"])
@@ -108,17 +134,90 @@ def test_piped_output_is_json_without_control_characters(shown):
     assert line.isprintable()
 
 
-def test_terminal_output_is_readable_lines_without_control_characters(shown):
+def test_terminal_output_is_readable_lines_without_control_characters(shown, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
     shown(written := Terminal())
     about(ID)
 
-    logger.info("checked", state="queued", found=HOSTILE)
+    logger.info("looked at", state="queued", found=HOSTILE)
+
+    [line] = written.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d clipa.*\.mp4 looked at state=queued found=a.*", line)
+    assert line.count(r"a\x1b[31m\x9bb\x7f\u202ec\nd") == 2  # the file name, and the field
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "sentence"),
+    [
+        ("ticket issued", {"method": "POST"}, f"has a ticket: {ID}"),
+        ("received", {"state": "queued"}, f"came in a form: {ID}"),
+        ("checked", {"state": "queued", "playable": True}, "is accepted and plays"),
+        ("checked", {"state": "queued", "playable": False}, "is accepted and waits to be encoded"),
+        ("checked", {"state": "rejected"}, "is rejected: Invalid size; Invalid codec"),
+        ("request rejected", {"code": "video_refused"}, "is rejected: Invalid size; Invalid codec"),
+        ("transcoded", {"state": "failed", "failure": "No ffmpeg."}, "failed: No ffmpeg."),
+        ("transcoded", {"state": "completed", "failure": ""}, "is completed"),
+        ("deleted", {}, "is deleted"),
+        (
+            "storage denied a request",
+            {"code": "EntityTooLarge", "reason": "Too large.", "key": f"uploads/{ID}"},
+            "was not taken by storage: Too large. (EntityTooLarge)",
+        ),
+    ],
+)
+def test_an_event_in_a_terminal_is_one_sentence_about_a_file(message, fields, sentence, shown, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown(written := Terminal())
+    about(ID)
+
+    logger.info(message, **fields)
+
+    assert written.getvalue().endswith(f".mp4 {sentence}\n")
+
+
+def test_a_line_about_a_video_that_is_gone_has_its_id(shown, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown(written := Terminal())
+    about("gone")
+
+    logger.warning("storage denied a request", code="AccessDenied", reason="Expired.")
+
+    assert written.getvalue().endswith(" WARNING gone was not taken by storage: Expired. (AccessDenied)\n")
+
+
+def test_metrics_are_left_out_in_a_terminal(shown):
+    shown(written := Terminal())
+
     metrics.emit({"rejected:size": 1})
 
-    checked, counted = written.getvalue().splitlines()
-    assert f"INFO {ID} checked state=queued found=a\\x1b[31m" in checked
-    assert counted.endswith(f"{ID} metrics rule=size rejected=1")
-    assert checked.isprintable()
+    assert written.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("log", "state", "color"),
+    [
+        (logger.info, "completed", "\x1b[32m"),
+        (logger.info, "rejected", "\x1b[33m"),
+        (logger.error, "completed", "\x1b[31m"),
+    ],
+)
+def test_a_terminal_shows_the_outcome_in_color(log, state, color, shown):
+    shown(written := Terminal())
+
+    log("transcoded", state=state)
+
+    assert re.search(rf" {re.escape(color)}.*\x1b\[0m$", written.getvalue())
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_without_color_gets_none(variable, value, shown, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    shown(written := Terminal())
+
+    logger.error("transcoded", state="failed")
+
+    assert "\x1b" not in written.getvalue()
 
 
 def test_a_traceback_in_a_terminal_is_indented_and_escaped(shown):
@@ -130,7 +229,7 @@ def test_a_traceback_in_a_terminal_is_indented_and_escaped(shown):
         logger.exception("broke")
 
     first, *trace = written.getvalue().splitlines()
-    assert first.endswith("ERROR broke")
+    assert first.endswith("ERROR broke\x1b[0m")
     assert all(line.startswith("    ") and line.isprintable() for line in trace)
 
 

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 from uuid import uuid4
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -13,8 +14,10 @@ from starlette.routing import Route
 
 from local_aws.connection import within
 from videos.errors import StorageFull, Unavailable
+from videos.model import INBOX
 from videos.stores.local.folder import FolderStorage, Upload
 from videos.stores.local.tickets import MAX_FORM_BYTES, Denied
+from videos.telemetry.logs import STORAGE_DENIED, logger
 
 S3_STATUS = {  # every other error is a 400
     "AccessDenied": 403,
@@ -27,6 +30,7 @@ S3_STATUS = {  # every other error is a 400
     "InsufficientStorage": 507,  # not one of S3's codes: S3 is never full
 }
 MAX_ECHO_CHARACTERS = 1000
+MAX_KEY_CHARACTERS = 100  # in the log
 UPLOAD_TIMEOUT_S = 300  # for a whole file to arrive
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -62,6 +66,7 @@ class Bucket:
     async def _post(self, request: Request) -> Response:
         form = UploadForm(request)
         fields = await form.fields()
+        request.state.key = fields.get("key", "")
         announced_bytes = int(request.headers.get("content-length", 0))
         permit = self._storage.tickets.verify_post(fields, announced_bytes=announced_bytes)
         with self._storage.upload(permit) as upload:
@@ -192,9 +197,22 @@ def _xml(text: str) -> str:
 
 
 def _s3_error(request: Request, denied: Denied) -> Response:
+    """S3's answer to a denied request, which is logged: its key, never a signature or a policy."""
+    status = S3_STATUS.get(denied.code, 400)
+    key: str = getattr(request.state, "key", request.path_params.get("key", ""))
+    about: dict[str, Any] = {"video_id": key.removeprefix(INBOX)[:64]} if key.startswith(INBOX) else {}
+    logger.info(
+        STORAGE_DENIED,
+        **about,
+        method=request.method,
+        key=key[:MAX_KEY_CHARACTERS],
+        code=denied.code,
+        status=status,
+        reason=str(denied)[:MAX_ECHO_CHARACTERS],
+    )
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{denied.code}</Code><Message>{_xml(str(denied))}</Message>"
         f"<Resource>{_xml(request.scope['path'])}</Resource><RequestId>{uuid4().hex}</RequestId></Error>"
     )
-    return Response(body, S3_STATUS.get(denied.code, 400), media_type="application/xml")
+    return Response(body, status, media_type="application/xml")

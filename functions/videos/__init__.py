@@ -8,6 +8,7 @@ Shared modules:
     policy       timeouts, delays and retry limits
     suggestions  suggestions by who can act on them: users of iOS, Android, a computer; developers
     ports        Storage, Videos, Jobs: the interfaces to storage, database and queue
+    mistakes     what an operator got wrong: one sentence, exit status 2
     tools        runs ffmpeg, ffprobe and libmagic
     service      what a step needs: ports, tools, spec, clock
     wiring       reads the environment and builds the service

@@ -14,6 +14,8 @@ from videos.service import Service
 from videos.tools import MediaTools
 from videos.web.tokens import Access, Keys
 
+DATABASE = "videos.db"  # in the data folder
+
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
@@ -29,6 +31,21 @@ class HttpSettings:
 def service() -> Service:
     """The service of this process, created on first use and kept while the process is warm."""
     return make_service(os.environ)
+
+
+def existing_service() -> Service:
+    """``service()`` for commands: in local mode, of a data folder that is there already.
+
+    Raises:
+        SystemExit: a setting is missing or invalid, or LOCAL_FOLDER holds no data; nothing is created.
+    """
+    if os.environ.get("STORAGE_MODE") == "local":
+        folder = _local_folder(os.environ)
+        if not (folder / DATABASE).is_file():
+            raise SystemExit(
+                f"There are no videos in {folder}; name the folder of the server, as in DATA=.data."
+            )
+    return service()
 
 
 @cache
@@ -89,17 +106,18 @@ def make_service(env: Mapping[str, str]) -> Service:
                 jobs=SqsJobs(_required(env, "JOB_QUEUE_URL"), env.get("DEAD_LETTER_URL")),
             )
         case "local":
-            from videos.stores.local.disk import make_folder, make_private
+            from videos.stores.local.disk import make_folder, make_private, translate_errors
             from videos.stores.local.folder import FolderStorage
             from videos.stores.local.jobs import SqliteJobs
             from videos.stores.local.records import SqliteVideos
             from videos.stores.local.tickets import secret
 
-            folder = Path(env.get("LOCAL_FOLDER", ".data")).resolve()
-            make_private(folder)
+            folder = _local_folder(env)
             workspace = folder / "work"
-            make_folder(workspace)
-            database = folder / "videos.db"
+            with translate_errors():
+                make_private(folder)
+                make_folder(workspace)
+            database = folder / DATABASE
             service = Service(
                 storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), secret(folder)),
                 videos=SqliteVideos(database),
@@ -109,6 +127,10 @@ def make_service(env: Mapping[str, str]) -> Service:
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
     return replace(service, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
+
+
+def _local_folder(env: Mapping[str, str]) -> Path:
+    return Path(env.get("LOCAL_FOLDER", ".data")).resolve()
 
 
 def check_settings() -> tuple[MediaTools, Spec]:

@@ -3,7 +3,6 @@
 Exit status: 0 if every file would be accepted, 1 if any would be rejected, 2 if any is missing.
 """
 
-import argparse
 import json
 import shlex
 import sys
@@ -13,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from videos import wiring
+from videos import mistakes, wiring
 from videos.checking.probe import probe
 from videos.checking.rules import check, warnings
-from videos.errors import Rejected, ToolFailed
+from videos.errors import Rejected
 from videos.web import views
 
 COMMAND = "ffmpeg -i INPUT"
@@ -63,7 +62,12 @@ def _lines(result: Mapping[str, Any]) -> Iterable[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    with mistakes.told():
+        return _main()
+
+
+def _main() -> int:
+    parser = mistakes.Parser(
         prog="python -m videos.cli.check_files",
         description="Check whether files would be accepted, and list every violation.",
     )
@@ -72,10 +76,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if missing := [str(file) for file in arguments.files if not file.is_file()]:
         parser.error(f"no such file: {', '.join(missing)}")
-    try:
-        results = [report(file) for file in arguments.files]
-    except ToolFailed as error:
-        parser.exit(2, f"{error} {' '.join(error.suggestions)}\n")
+    results = [report(file) for file in arguments.files]
     for result in results:
         print(json.dumps(result) if arguments.json else "\n".join(_lines(result)))
     return 0 if all(result["accepted"] for result in results) else 1

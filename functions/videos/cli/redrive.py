@@ -3,12 +3,11 @@
 ``--list`` only lists them. Configured by the functions' environment variables; see ``wiring``.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 
-from videos import wiring
-from videos.errors import Unavailable, UnknownVideo
+from videos import mistakes, wiring
+from videos.errors import UnknownVideo
 from videos.model import State
 from videos.ports import Jobs, Videos
 from videos.steps.recover_videos import redrive
@@ -29,20 +28,22 @@ def reasons(jobs: Jobs, videos: Videos) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    with mistakes.told():
+        return _main()
+
+
+def _main() -> int:
+    parser = mistakes.Parser(
         prog="python -m videos.cli.redrive",
         description="List the videos in the dead-letter queue with their failure, then re-queue them.",
     )
     parser.add_argument("--list", action="store_true", help="list only, do not re-queue")
     list_only = parser.parse_args().list
-    service = wiring.service()
-    try:
-        for line in dict.fromkeys(reasons(service.jobs, service.videos)):
-            print(line)
-        if not list_only:
-            print(f"Re-queued: {redrive(service)}")
-    except Unavailable as error:
-        parser.exit(1, f"{error} {' '.join(error.suggestions)}\n")
+    service = wiring.existing_service()
+    for line in dict.fromkeys(reasons(service.jobs, service.videos)):
+        print(line)
+    if not list_only:
+        print(f"Re-queued: {redrive(service)}")
     return 0
 
 

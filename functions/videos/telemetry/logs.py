@@ -23,6 +23,7 @@ TOOL_FAILED = "media tool failed"
 CHECK_FAILED = "check failed"
 RECOVERED = "recovered"
 METRICS = "metrics"
+STORAGE_DENIED = "storage denied a request"
 UNHANDLED = "unhandled exception"
 
 
