@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -191,16 +192,13 @@ class DynamoVideos:
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """Takes only keys from the index, which is eventually consistent, and reads the videos themselves."""
-        overdue = [due for shard in range(IN_FLIGHT_SHARDS) for due in self._due(str(shard), now, limit)]
-        videos = []
-        for _, video_id in sorted(overdue)[:limit]:
-            try:
-                video = self.get(video_id)
-            except UnknownVideo:
-                continue
-            if video.recover_at and video.recover_at <= now:
-                videos.append(video)
-        return videos
+        with ThreadPoolExecutor(IN_FLIGHT_SHARDS) as pool:
+            shards = pool.map(partial(self._due, now=now, limit=limit), map(str, range(IN_FLIGHT_SHARDS)))
+            ids = [video_id for _, video_id in sorted(due for shard in shards for due in shard)[:limit]]
+        items = self._items([key_of(video_id) for video_id in ids], consistent=True)
+        found = {item["id"]["S"]: video_of(item) for item in items}
+        videos = [found[video_id] for video_id in ids if video_id in found]  # others were just deleted
+        return [video for video in videos if video.recover_at and video.recover_at <= now]
 
     def ping(self) -> None:
         with translate_errors("DynamoDB"):
@@ -278,7 +276,7 @@ class DynamoVideos:
                 yield from answer["Responses"].get(self._table, ())
                 unread = answer.get("UnprocessedKeys", {})
 
-    def _due(self, shard: str, now: datetime, limit: int) -> list[tuple[str, str]]:
+    def _due(self, shard: str, *, now: datetime, limit: int) -> list[tuple[str, str]]:
         """``recover_at`` and id of the overdue videos of one shard, the longest overdue first."""
         with translate_errors("DynamoDB"):
             answer = self._dynamodb.query(
