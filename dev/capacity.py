@@ -90,7 +90,7 @@ def report(at: Deployment, load: Load, prices: Prices, headroom: float = HEADROO
         f"{patient} times. Then reads of the status reach "
         f"{_number(60 * at.requests_per_second / patient)} uploads a minute.",
         _rates_table(found, usd_an_upload(load, prices), prices),
-        f"What carries each rate, with {100 * (headroom - 1):.0f} % to spare for bursts; all else is as it is. "
+        f"What carries each rate, with {100 * (headroom - 1):.0f} % to spare for bursts; all else as it is. "
         f"With the last column, *{carried[0].name}* is met first, at {_number(carried[0].reach)} uploads "
         "a minute:",
         _settings_table(at, load, headroom),
