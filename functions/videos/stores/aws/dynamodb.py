@@ -194,7 +194,7 @@ class DynamoVideos:
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """Takes only keys from the index, which is eventually consistent, and reads the videos themselves.
 
-        A page of keys that the index should have dropped is passed over: the videos behind it are overdue, too.
+        A page of keys that the index should have dropped is passed over: those behind it are overdue, too.
         """
         since = FIRST
         while True:
@@ -202,7 +202,7 @@ class DynamoVideos:
             ids = [video_id for _, video_id in due]
             items = self._items([key_of(video_id) for video_id in ids], consistent=True)
             found = {item["id"]["S"]: video_of(item) for item in items}
-            videos = [found[video_id] for video_id in ids if video_id in found]  # others are deleted
+            videos = [found[video_id] for video_id in ids if video_id in found]
             overdue = [video for video in videos if video.recover_at and video.recover_at <= now]
             if overdue or len(due) < limit or due[-1][0] == since:
                 return overdue
