@@ -97,12 +97,16 @@ load: $(READY)  ## load test: expected load, then overload: make load LOAD_ROUND
 	@PYTHONPATH=functions $(BIN)/python -m dev.load --rounds $(LOAD_ROUNDS) \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
 
+capacity: $(READY)  ## which limit is met first at a rate of uploads: make capacity CAPACITY_OPTIONS="--unused 0.3"
+	@PYTHONPATH=functions $(BIN)/python -m dev.capacity $(CAPACITY_OPTIONS)
+
 format: $(READY)  ## format the code and fix lint errors
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(READY)  ## write the table of error codes into docs/api.md
+docs: $(READY)  ## write the tables of error codes and of capacity into docs/
 	@PYTHONPATH=functions $(BIN)/python -m dev.document_errors
+	@PYTHONPATH=functions $(BIN)/python -m dev.capacity --write
 
 install: $(READY)  ## create .venv with all packages at their locked versions
 
@@ -185,4 +189,4 @@ lock: $(READY)  ## update the lock files to the newest versions
 clean:  ## remove venvs, builds and caches; keeps .data
 	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

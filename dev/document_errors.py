@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from dev.markers import between
 from videos.errors import VideoError
 from videos.web.api import STATUS_OF
 
@@ -49,11 +50,7 @@ def _row(error: type[VideoError], status: int) -> Row:
 
 def documented(page: str) -> str:
     """``page`` with the table of today between its markers."""
-    if not (BEGIN in page and END in page):
-        raise SystemExit(f"{API.name} lacks the markers of the table: {BEGIN.strip()} … {END.strip()}")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return between(page, BEGIN, END, table())
 
 
 def main() -> int:

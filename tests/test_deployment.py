@@ -146,6 +146,60 @@ def test_transcodes_are_limited_whether_concurrency_is_reserved_or_not(reserve):
     assert source["ScalingConfig"] == {"MaximumConcurrency": "7"}
 
 
+def job_source(**parameters: str) -> dict[str, Any]:
+    [source] = [
+        one["Properties"]
+        for one in deployed_with(**parameters).values()
+        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "StartingPosition" not in one["Properties"]
+    ]
+    return source
+
+
+def test_more_transcodes_than_an_event_source_takes_are_let_in_by_pollers_alone():
+    """Lambda refuses an event source with both limits."""
+    source = job_source(TranscodePollers="130")
+
+    assert source["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": "130"}
+    assert "ScalingConfig" not in source
+    assert "ProvisionedPollerConfig" not in job_source()
+
+
+def test_pollers_are_not_held_up_by_a_reservation_that_is_smaller():
+    assert reserved(ReserveConcurrency="yes", TranscodePollers="130").keys() == {
+        "CheckUpload",
+        "RecoverVideos",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pollers", "is_allowed"),
+    [("0", True), ("1", False), ("2", True), ("1999", True), ("2000", True), ("2001", False), ("", False)],
+)
+def test_pollers_are_as_many_as_lambda_allows_or_none(pollers, is_allowed):
+    pattern = TEMPLATE["Parameters"]["TranscodePollers"]["AllowedPattern"]
+
+    assert bool(re.fullmatch(pattern, pollers)) == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("parameters", "warm"),
+    [
+        ({}, None),  # what DynamoDB begins with, or has grown to: less than that it refuses
+        ({"WarmWritesPerSecond": "8000"}, ("12000", "8000")),
+        ({"WarmWritesPerSecond": "8000", "WarmReadsPerSecond": "24000"}, ("24000", "8000")),
+    ],
+)
+def test_the_table_is_as_warm_as_the_parameters_say(parameters, warm):
+    [table] = [
+        one["Properties"]
+        for one in deployed_with(**parameters).values()
+        if one["Type"] == "AWS::DynamoDB::Table"
+    ]
+    units = ("ReadUnitsPerSecond", "WriteUnitsPerSecond")
+
+    assert table.get("WarmThroughput") == (warm and dict(zip(units, warm, strict=True)))
+
+
 def test_parameters_end_where_lambda_does():
     parameters = TEMPLATE["Parameters"]
     disk_bytes = 512 * 1024**2  # /tmp, unless EphemeralStorage says otherwise

@@ -251,7 +251,8 @@ def ended(state: State) -> Video:
 
 def test_the_table_of_error_codes_is_what_make_docs_writes():
     checked = subprocess.run(
-        [sys.executable, PROJECT / "dev" / "document_errors.py", "--check"],
+        [sys.executable, "-m", "dev.document_errors", "--check"],
+        cwd=PROJECT,
         env=os.environ | {"PYTHONPATH": str(FUNCTIONS)},
         check=False,
     )

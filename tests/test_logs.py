@@ -13,8 +13,10 @@ import transcode_video
 from local_aws.events import Context
 from local_aws.lines import is_no_metric, show_lines
 from support.activity import TRACE
+from support.pipeline import ticketed
 from videos.errors import UnknownVideo, Violation
 from videos.model import Video
+from videos.steps.recover_videos import recover_videos
 from videos.telemetry import metrics
 from videos.telemetry.logs import about, logged, logger
 
@@ -99,6 +101,23 @@ def test_a_job_carries_the_trace_id_of_its_upload(monkeypatch):
     sqs.list_queues()
 
     assert sent["X-Amzn-Trace-Id"] == f"Root={TRACE};Sampled=1".encode()
+
+
+def test_lines_about_videos_that_are_recovered_side_by_side_have_the_request_and_each_its_own_id(
+    shown, service, clock, monkeypatch
+):
+    out = io.StringIO()
+    shown(out)
+    unused = {ticketed(service).id for _ in range(3)}
+    monkeypatch.setattr(service.jobs, "put", lambda video_id: {}[video_id])
+    clock.advance(hours=2)
+
+    logged(lambda *_: recover_videos(service))({}, CONTEXT)
+
+    stuck = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {line["video_id"] for line in stuck} == unused
+    assert {line["function_request_id"] for line in stuck} == {CONTEXT.aws_request_id}
+    assert [line["stuck"] for line in stuck] == [1, 1, 1]
 
 
 def test_the_video_id_is_cleared_between_invocations(shown):

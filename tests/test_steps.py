@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 
@@ -458,6 +459,27 @@ def test_all_overdue_videos_are_recovered_page_by_page(service, clock):
     assert set(dict(recover_videos(service, limit=2))) == unused
     work_off(service)
     assert {service.videos.get(video_id).state for video_id in unused} == {State.EXPIRED}
+
+
+def test_the_videos_of_a_page_are_recovered_side_by_side(service, clock, monkeypatch):
+    unused = {ticketed(service).id for _ in range(4)}
+    put, all_of_them_put = service.jobs.put, Barrier(4)
+    monkeypatch.setattr(
+        service.jobs, "put", lambda video_id: (all_of_them_put.wait(timeout=20), put(video_id))
+    )
+
+    clock.advance(hours=2)
+
+    assert dict(recover_videos(service)) == dict.fromkeys(unused, "awaiting_upload")
+
+
+def test_a_round_of_recovery_that_is_out_of_time_leaves_the_rest_to_the_next(service, clock):
+    unused = ticketed(service)
+    clock.advance(hours=2)
+
+    assert recover_videos(service, within_s=0) == []
+    assert service.videos.get(unused.id) == unused
+    assert dict(recover_videos(service)) == {unused.id: "awaiting_upload"}
 
 
 @pytest.mark.thorough

@@ -43,6 +43,7 @@ MAX_DOUBLINGS = 3  # of that, each time it was not lost, so that a backlog is no
 KEPT_AFTER_ENDING = timedelta(days=30)  # then a video that came to nothing is erased; its dead letter is gone
 RECOVER_EVERY_S = 60
 RECOVER_WITHIN_S = 45.0  # a recovery round starts no more work after this
+RECOVERED_AT_ONCE = 8  # videos; each waits for a write and a job. boto3 keeps ten connections
 CLEAN_UP_AFTER_S = 60  # delay of the job that removes files left by a crash
 
 # ── Retries

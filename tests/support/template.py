@@ -4,29 +4,11 @@ import os
 import re
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import yaml
+from dev.template import TEMPLATE, TEMPLATE_FILE
 
-TEMPLATE_FILE = Path(__file__).parents[2] / "template.yaml"
-
-
-class CloudFormation(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: ``!Ref X`` becomes ``{"Ref": X}``."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {tag: loader.construct_sequence(node, deep=True)}
-    return {tag: loader.construct_mapping(node, deep=True)}
-
-
-CloudFormation.add_multi_constructor("!", _short_form)
-TEMPLATE = yaml.load(TEMPLATE_FILE.read_text(), CloudFormation)  # noqa: S506  a safe one
 RESOURCES = TEMPLATE["Resources"]
 FUNCTIONS = {
     name: resource["Properties"]

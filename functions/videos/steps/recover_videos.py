@@ -1,11 +1,13 @@
 """Recover stalled videos: put a job that looks after each. However long they wait, that fails none."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.policy import RECOVER_WITHIN_S, queue_timeout
+from videos.policy import RECOVER_WITHIN_S, RECOVERED_AT_ONCE, queue_timeout
 from videos.service import Service
 from videos.telemetry import logs, metrics
 
@@ -33,25 +35,38 @@ def recover_videos(
 ) -> list[tuple[str, str]]:
     """Put a job for every stalled video. Checks and transcodes nothing itself, so none holds up the others.
 
-    In pages of ``limit`` videos, until none is overdue or ``within_s`` seconds have passed.
+    In pages of ``limit`` videos, side by side, until none is overdue or ``within_s`` seconds have passed.
 
     Returns:
         For each video: (id, its state now or the error).
     """
-    began = time.monotonic()
+    ends = time.monotonic() + within_s
     seen: dict[str, str] = {}
-    while page := [v for v in service.videos.overdue(service.now(), limit=limit) if v.id not in seen]:
-        for video in page:
-            if time.monotonic() - began > within_s:
-                return list(seen.items())
-            logs.about(video.id)
-            try:
-                seen[video.id] = str(_recover(video, service).state)
-            except Exception as error:  # one failure must not block the other videos
-                if not isinstance(error, LostRace | UnknownVideo):  # another process is working on it
-                    metrics.emit({"stuck": 1})
-                seen[video.id] = f"{type(error).__name__}: {error}"
+    with ThreadPoolExecutor(RECOVERED_AT_ONCE) as pool:
+        while page := [v for v in service.videos.overdue(service.now(), limit=limit) if v.id not in seen]:
+            # Each in a copy of this context, which has what every log line of the invocation says.
+            tasks = [pool.submit(copy_context().run, _look_after, video, service, ends) for video in page]
+            seen |= {
+                video.id: outcome
+                for video, task in zip(page, tasks, strict=True)
+                if (outcome := task.result())
+            }
+            if time.monotonic() > ends:
+                break
     return list(seen.items())
+
+
+def _look_after(video: Video, service: Service, ends: float) -> str:
+    """Its state or the error; "" if it is too late to begin."""
+    if time.monotonic() > ends:
+        return ""
+    logs.about(video.id)
+    try:
+        return str(_recover(video, service).state)
+    except Exception as error:  # one failure must not block the other videos
+        if not isinstance(error, LostRace | UnknownVideo):  # another process is working on it
+            metrics.emit({"stuck": 1})
+        return f"{type(error).__name__}: {error}"
 
 
 def _recover(video: Video, service: Service) -> Video:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 IN_FLIGHT_INDEX = "in_flight"
 QUEUED_INDEX = "queued"
 OWNER_INDEX = "by_owner"
+FIRST = "0"  # before every time; a key must not be empty
 MAX_ITEMS_PER_READ = 100  # DynamoDB's limit
 QUOTA_KEPT = timedelta(days=1)  # after the day it is for
 MAX_ID_CHARACTERS = 512  # of up to four bytes each; a DynamoDB key has at most 2048
@@ -190,17 +192,21 @@ class DynamoVideos:
         return Page(videos=videos, after=ids[limit - 1] if len(ids) > limit else None)
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
-        """Takes only keys from the index, which is eventually consistent, and reads the videos themselves."""
-        overdue = [due for shard in range(IN_FLIGHT_SHARDS) for due in self._due(str(shard), now, limit)]
-        videos = []
-        for _, video_id in sorted(overdue)[:limit]:
-            try:
-                video = self.get(video_id)
-            except UnknownVideo:
-                continue
-            if video.recover_at and video.recover_at <= now:
-                videos.append(video)
-        return videos
+        """Takes only keys from the index, which is eventually consistent, and reads the videos themselves.
+
+        A page of keys that the index should have dropped is passed over: those behind it are overdue, too.
+        """
+        since = FIRST
+        while True:
+            due = self._due(since, now, limit)
+            ids = [video_id for _, video_id in due]
+            items = self._items([key_of(video_id) for video_id in ids], consistent=True)
+            found = {item["id"]["S"]: video_of(item) for item in items}
+            videos = [found[video_id] for video_id in ids if video_id in found]
+            overdue = [video for video in videos if video.recover_at and video.recover_at <= now]
+            if overdue or len(due) < limit or due[-1][0] == since:
+                return overdue
+            since = due[-1][0]
 
     def ping(self) -> None:
         with translate_errors("DynamoDB"):
@@ -278,18 +284,28 @@ class DynamoVideos:
                 yield from answer["Responses"].get(self._table, ())
                 unread = answer.get("UnprocessedKeys", {})
 
-    def _due(self, shard: str, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """``recover_at`` and id of the overdue videos of one shard, the longest overdue first."""
-        with translate_errors("DynamoDB"):
-            answer = self._dynamodb.query(
-                TableName=self._table,
-                IndexName=IN_FLIGHT_INDEX,
-                KeyConditionExpression="#shard = :shard AND recover_at <= :now",
-                ExpressionAttributeNames={"#shard": "shard"},  # a reserved word
-                ExpressionAttributeValues={":shard": {"S": shard}, ":now": {"S": sortable(now)}},
-                Limit=limit,
-            )
-        return [(item["recover_at"]["S"], item["id"]["S"]) for item in answer["Items"]]
+    def _due(self, since: str, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """``recover_at`` and id of the overdue videos of all shards, the longest overdue first."""
+
+        def of_shard(shard: int) -> list[tuple[str, str]]:
+            with translate_errors("DynamoDB"):
+                answer = self._dynamodb.query(
+                    TableName=self._table,
+                    IndexName=IN_FLIGHT_INDEX,
+                    KeyConditionExpression="#shard = :shard AND recover_at BETWEEN :since AND :now",
+                    ExpressionAttributeNames={"#shard": "shard"},  # a reserved word
+                    ExpressionAttributeValues={
+                        ":shard": {"S": str(shard)},
+                        ":since": {"S": since},
+                        ":now": {"S": sortable(now)},
+                    },
+                    Limit=limit,
+                )
+            return [(item["recover_at"]["S"], item["id"]["S"]) for item in answer["Items"]]
+
+        with ThreadPoolExecutor(IN_FLIGHT_SHARDS) as pool:
+            shards = pool.map(of_shard, range(IN_FLIGHT_SHARDS))
+            return sorted(due for shard in shards for due in shard)[:limit]
 
 
 def _lost(video: Video) -> LostRace:
