@@ -3,11 +3,13 @@
     make demo                       with a clip made on the spot
     make demo VIDEO=clip.mp4        with one of yours
 
-Starts the service on this machine unless it answers already. Exits with 1 and every
-reason if the clip is refused.
+Starts the service on this machine unless it answers already, and keeps it running until Ctrl-C, so that
+the page of the clip can be opened; with CI or ONCE in the environment, it ends at once. Exits with 1 and
+every reason if the clip is refused.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,12 +33,17 @@ screen = Console(highlight=False, soft_wrap=True, emoji=False)
 def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
-        if not _answers(arguments.port):
-            server = stack.enter_context(Server(arguments.data, port=arguments.port))
+        server = None if _answers(arguments.port) else Server(arguments.data, port=arguments.port)
+        if server:
+            stack.enter_context(server)
             screen.print(f"Service started on {server.url}, log in {server.log}")
         app = App(f"http://localhost:{arguments.port}")
         clip = arguments.video or _sample(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        return _journey(app, clip)
+        status = _journey(app, clip)
+        if server and status == 0 and not (os.environ.get("CI") or os.environ.get("ONCE")):
+            screen.print("The service runs until Ctrl-C; `make run` serves the same videos again.")
+            server.wait()
+        return status
 
 
 def _journey(app: App, clip: Path) -> int:
@@ -61,8 +68,8 @@ def _journey(app: App, clip: Path) -> int:
     if status["state"] != "completed":
         return _refused(status, clip)
     screen.print_json(data=app.metadata(ticket["id"]))
-    screen.print(f"Plays at {ticket['url']}")
-    screen.print("(The demo's own server stops here; `make run` serves the same videos again.)")
+    screen.print(f"The file: {ticket['url']}")
+    screen.print(f"The page: [bold]{app.http.base_url}/#{ticket['id']}[/]")
     return 0
 
 
