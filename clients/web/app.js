@@ -3,7 +3,7 @@
 import { TikTokenError } from "./tiktoken.js";
 import { api, askForConnection, hasToken, reached, setUpConnection } from "./connection.js";
 import { readClip } from "./clip.js";
-import { announce, byId, duration } from "./dom.js";
+import { announce, become, byId, duration } from "./dom.js";
 import { VIEWS } from "./details.js";
 import * as player from "./player.js";
 import { drawUploads, forget, mark, remember, uploads } from "./uploads.js";
@@ -15,7 +15,8 @@ const ENDINGS = ["rejected", "failed", "expired"];
 /**
  * One clip on its way. `phase`: reading, sending, following, refused (before it was sent), trouble.
  * @typedef {{id?: string, name: string, phase: string, file?: File, url?: string, share?: number, status?: any,
- *   metadata?: any, ending?: any, error?: any, retrying?: string, isStranded?: boolean, view?: string}} Session
+ *   still?: string | null, metadata?: any, ending?: any, error?: any, retrying?: string, isStranded?: boolean, view?: string, drawn?: string, stop?: AbortController,
+ *   cancel?: () => void, anyway?: () => void, again?: (() => void) | null, remove: () => void}} Session
  */
 
 /** @type {Map<string, Session>} */
@@ -25,12 +26,20 @@ let shown = null;
 
 // ── A clip ───────────────────────────────────────────────────────────────────────
 
+/** @param {Partial<Session>} known @returns {Session} */
+function begin(known) {
+  const session = { name: "Clip", phase: "reading", ...known, remove: () => remove(session) };
+  return session;
+}
+
 async function take(file) {
-  const session = { name: file.name, file, url: URL.createObjectURL(file), phase: "reading" };
+  const session = begin({ name: file.name, file, url: URL.createObjectURL(file) });
   history.pushState(null, "", location.pathname + location.search);
   open(session);
   await attempt(session, async () => {
-    const verdict = await api.preflight(await readClip(file, session.url));
+    const { facts, still } = await readClip(file, session.url);
+    session.still = still;
+    const verdict = await api.preflight(facts);
     reached(true);
     if (verdict.accepted) await send(session);
     else change(session, { phase: "refused", ending: together(verdict.violations), anyway: () => attempt(session, () => send(session)) });
@@ -67,7 +76,7 @@ async function send(session) {
 function register(session, id) {
   session.id = id;
   sessions.set(id, session);
-  remember({ id, filename: session.name, state: "awaiting_upload" });
+  remember({ id, filename: session.name, state: "awaiting_upload", still: session.still });
   if (shown === session) {
     history.replaceState(null, "", `#${id}`);
     mark(id);
@@ -147,8 +156,10 @@ function draw(session) {
   const { phase, url, share, status, metadata, file } = session;
   const isNew = session.view !== view;
   session.view = view;
+  const content = () => VIEWS[view](session).filter(Boolean);
   const parts = JSON.stringify([view, phase, session.share, status, metadata, session.retrying, session.isStranded, session.name]);
-  if (isNew || parts !== session.drawn) swap(VIEWS[view](session));
+  if (isNew) byId("details").replaceChildren(...content());
+  else if (parts !== session.drawn) become(byId("details"), content());
   session.drawn = parts;
   byId("veil").hidden = !(view === "journey" && url);
   byId("ring").style.strokeDashoffset = String(100 - 100 * (phase === "sending" ? share : phase === "reading" ? 0 : 1));
@@ -157,20 +168,9 @@ function draw(session) {
   if (view === "facts") player.show(metadata, { starts: Boolean(file), broken: () => describe(session) });
 }
 
-/** New content beside the clip; the focus stays where it was, if that is still there. */
-function swap(content) {
-  const details = byId("details");
-  const names = (element) => `${element.tagName}:${element.textContent}`;
-  const focused = details.contains(document.activeElement) && document.activeElement !== details ? names(document.activeElement) : "";
-  details.replaceChildren(...content.filter(Boolean));
-  if (!focused) return;
-  const again = [...details.querySelectorAll("a, button, input")].find((element) => names(element) === focused);
-  (again ?? details).focus({ preventScroll: true });
-}
-
 function open(session) {
   shown = session;
-  session.drawn = "";
+  session.view = "";
   mark(session.id ?? "");
   document.title = `${session.name} · TikToken`;
   byId("drop").hidden = true;
@@ -203,7 +203,7 @@ function route() {
   const known = sessions.get(id);
   if (known) return open(known);
   const name = uploads().find((one) => one.id === id)?.filename ?? "Clip";
-  const session = { id, name, phase: "following" };
+  const session = begin({ id, name, phase: "following" });
   sessions.set(id, session);
   open(session);
   attempt(session, () => follow(session));
@@ -231,9 +231,13 @@ function setUpPicking() {
     const [file] = event.dataTransfer.files;
     if (file) take(file);
   });
-  for (const element of document.querySelectorAll('a[href="#"]')) {
-    element.addEventListener("click", () => setTimeout(() => byId("file").focus()));
-  }
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest('a[href="#"]')) return;
+    event.preventDefault();
+    close();
+    scrollTo({ top: 0 });
+    input.focus({ preventScroll: true });
+  });
 }
 
 function setUpSkipping() {

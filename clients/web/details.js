@@ -3,6 +3,7 @@
 import { announce, bitRate, byId, duration, h, megabytes, when } from "./dom.js";
 import { device } from "./clip.js";
 
+const REPAIR = "Send it anyway: the service looks at the whole file, and writes the ffmpeg command that repairs it.";
 const READERS = { ios: "iPhone", android: "Android", computer: "Computer" };
 
 /** Where a session is; each function below draws one. */
@@ -59,13 +60,15 @@ function refusal(session) {
   const violations = ending.violations?.length ? ending.violations : [{ message: ending.error }];
   announce(`Not accepted. ${violations.map(({ message }) => message).join(". ")}`);
   const isSize = violations.some(({ rule }) => rule === "size"); // no ticket would be given
+  const maySend = phase === "refused" && !isSize;
+  if (maySend && !ending.suggestions_for.computer.length) ending.suggestions_for.computer = [REPAIR];
   return [
     title(session, phase === "refused" ? "Not sent: your browser sees that it would be rejected." : "Rejected by the service."),
     h("ul", { class: "violations" }, violations.map(violation)),
     fixes(ending),
     h("div", { class: "actions" },
       h("a", { class: "button", href: "#" }, "Choose another clip"),
-      phase === "refused" && !isSize && h("button", { class: "button quiet", type: "button", onclick: session.anyway }, "Send it anyway"),
+      maySend && h("button", { class: "button quiet", type: "button", onclick: session.anyway }, "Send it anyway"),
       session.id && remover(session)),
   ];
 }

@@ -33,13 +33,14 @@ function card(title, aside, ...content) {
 function speed({ performance: { to_playable_ms_p50, to_playable_ms_p95, to_completed_ms_p50, to_completed_ms_p95 } }) {
   const rows = [
     ["Playable, median", to_playable_ms_p50],
-    ["Playable, 95th", to_playable_ms_p95],
+    ["Playable, p95", to_playable_ms_p95],
     ["Complete, median", to_completed_ms_p50],
-    ["Complete, 95th", to_completed_ms_p95],
+    ["Complete, p95", to_completed_ms_p95],
   ];
-  const longest = Math.max(1, ...rows.map(([, ms]) => ms ?? 0));
-  const bars = rows.map(([label, ms]) => bar(label, (ms ?? 0) / longest, ms ? duration(ms) : "–"));
-  return card("Time from upload", "last hour", h("ul", { class: "bars" }, bars));
+  const size = (ms) => Math.log10(1 + (ms ?? 0) / 10); // a copy takes a hundredth of what encoding takes
+  const longest = Math.max(1, ...rows.map(([, ms]) => size(ms)));
+  const bars = rows.map(([label, ms]) => bar(label, size(ms) / longest, ms ? duration(ms) : "–"));
+  return card("Time from upload", "last hour, logarithmic", h("ul", { class: "bars" }, bars));
 }
 
 function outcomes({ performance: { outcomes: { completed, rejected, failed, expired }, rejected_by_rule } }) {
@@ -72,16 +73,17 @@ function queue({ resources: { jobs_waiting, jobs_in_flight, oldest_job_s, dead_j
   );
 }
 
+const latency = (ms) => (ms < 0.1 ? "< 0.1 ms" : `${ms.toFixed(1)} ms`);
 const figure = (value, unit) => h("span", {}, h("strong", {}, String(value)), ` ${unit}`);
 
 function parts({ dependencies, storage, resources }) {
   const all = Object.entries({ ...dependencies, storage });
   const slowest = Math.max(1, ...all.map(([, part]) => part.latency_ms ?? 0));
   const bars = all.map(([name, { status, latency_ms }]) =>
-    bar(name, (latency_ms ?? 0) / slowest, status === "ok" ? `${(latency_ms ?? 0).toFixed(1)} ms` : status),
+    bar(name, (latency_ms ?? 0) / slowest, status === "ok" ? latency(latency_ms ?? 0) : status),
   );
   const { peak_memory_bytes: memory, free_disk_bytes: disk } = resources;
-  const used = [memory && `${Math.round(memory / 1e6)} MB memory`, disk && `${gigabytes(disk)} of disk free`];
+  const used = [memory && `${Math.round(memory / 1e6)} MB memory`, disk && `${gigabytes(disk)} free`];
   return card("Parts", used.filter(Boolean).join(" · "), h("ul", { class: "bars" }, bars));
 }
 

@@ -17,7 +17,10 @@ export const STATES = {
   expired: "Expired",
 };
 
-/** @returns {{id: string, filename: string, state: string, poster?: string, blurhash?: string}[]} newest first */
+/**
+ * `still` is of the file itself, until there is a poster.
+ * @returns {{id: string, filename: string, state: string, still?: string, poster?: string, blurhash?: string}[]} newest first
+ */
 export function uploads() {
   try {
     return JSON.parse(localStorage.getItem(KEY)) ?? [];
@@ -67,20 +70,22 @@ export function drawUploads() {
   if (focused) byId("list").querySelector(`a[href="${focused}"]`)?.focus();
 }
 
-function tile({ id, filename, state, poster, blurhash }) {
+function tile({ id, filename, state, still, poster, blurhash }) {
   const cover = h("span", { class: "cover" });
   if (blurhash) {
     const canvas = h("canvas", { width: 18, height: 32, "aria-hidden": "true" });
     drawBlurhash(canvas, blurhash);
     cover.append(canvas);
   }
-  if (poster) cover.append(h("img", { src: poster, alt: "", loading: "lazy", onerror: ({ target }) => target.remove() }));
+  for (const src of [still, poster].filter(Boolean)) {
+    cover.append(h("img", { src, alt: "", loading: "lazy", onerror: ({ target }) => target.remove() }));
+  }
   const link = h(
     "a",
-    { href: `#${id}`, "aria-current": id === shown && "true" },
+    { href: `#${id}`, class: state, "aria-current": id === shown && "true" },
     cover,
     h("span", { class: "name" }, filename),
-    h("span", { class: `state ${state}` }, STATES[state] ?? state),
+    h("span", { class: "state" }, STATES[state] ?? state),
   );
   return h("li", {}, link);
 }
