@@ -15,7 +15,7 @@ const ENDINGS = ["rejected", "failed", "expired"];
 /**
  * One clip on its way. `phase`: reading, sending, following, refused (before it was sent), trouble.
  * @typedef {{id?: string, name: string, phase: string, file?: File, url?: string, share?: number, status?: any,
- *   still?: string | null, metadata?: any, ending?: any, error?: any, retrying?: string, isStranded?: boolean, view?: string, drawn?: string, stop?: AbortController,
+ *   still?: string | null, metadata?: any, ending?: any, error?: any, retrying?: string, isStranded?: boolean, isUnplayable?: boolean, view?: string, drawn?: string, stop?: AbortController,
  *   cancel?: () => void, anyway?: () => void, again?: (() => void) | null, remove: () => void}} Session
  */
 
@@ -37,6 +37,7 @@ async function take(file) {
   history.pushState(null, "", location.pathname + location.search);
   open(session);
   await attempt(session, async () => {
+    change(session, { phase: "reading", error: null });
     const { facts, still } = await readClip(file, session.url);
     session.still = still;
     const verdict = await api.preflight(facts);
@@ -74,6 +75,7 @@ async function send(session) {
 }
 
 function register(session, id) {
+  if (session.id) forget(session.id); // its ticket was of no use
   session.id = id;
   sessions.set(id, session);
   remember({ id, filename: session.name, state: "awaiting_upload", still: session.still });
@@ -105,6 +107,12 @@ async function describe(session) {
   const { id, filename, poster, blurhash } = metadata;
   change(session, { metadata, name: filename });
   remember({ id, filename, ...(poster && { poster, blurhash }) });
+}
+
+/** What could not be played may play with the links of today, or once there are more renditions. */
+async function renew(session) {
+  change(session, { isUnplayable: true });
+  await describe(session);
 }
 
 async function remove(session) {
@@ -157,7 +165,7 @@ function draw(session) {
   const isNew = session.view !== view;
   session.view = view;
   const content = () => VIEWS[view](session).filter(Boolean);
-  const parts = JSON.stringify([view, phase, session.share, status, metadata, session.retrying, session.isStranded, session.name]);
+  const parts = JSON.stringify([view, phase, session.share, status, metadata, session.retrying, session.isStranded, session.isUnplayable, session.name]);
   if (isNew) byId("details").replaceChildren(...content());
   else if (parts !== session.drawn) become(byId("details"), content());
   session.drawn = parts;
@@ -165,7 +173,7 @@ function draw(session) {
   byId("ring").style.strokeDashoffset = String(100 - 100 * (phase === "sending" ? share : phase === "reading" ? 0 : 1));
   byId("share").textContent = phase === "sending" ? `${Math.round(share * 100)} %` : "";
   byId("frame").dataset.view = view;
-  if (view === "facts") player.show(metadata, { starts: Boolean(file), broken: () => describe(session) });
+  if (view === "facts") player.show(metadata, { starts: Boolean(file), broken: () => renew(session) });
 }
 
 function open(session) {

@@ -17,7 +17,7 @@ export async function readClip(file, url) {
     new Promise((resolve) => setTimeout(resolve, PATIENCE_MS)),
   ]);
   const { duration, videoWidth: width, videoHeight: height } = video;
-  const still = video.readyState > 1 ? stillOf(video) : null;
+  const still = video.readyState > 1 && width ? stillOf(video) : null;
   video.removeAttribute("src");
   const facts = {
     size: file.size,

@@ -145,6 +145,9 @@ function facts(session) {
     isOver ? null : h("div", { class: "encoding" },
       h("progress", { max: 100, value: status.progress, "aria-label": "Encoding" }),
       h("span", { class: session.retrying ? "waiting" : "" }, session.retrying || `Encoding ${status.progress} %${left}`)),
+    session.isUnplayable && !renditions.some(({ codec }) => codec === "h264")
+      ? h("p", { class: "waiting" }, "This browser cannot decode the clip. The H.264 rendition is on its way.")
+      : null,
     h("h2", {}, "Renditions"),
     h("table", { class: "renditions" },
       h("thead", {}, h("tr", {}, ["Name", "Picture", "Codec", "Bit rate", "Size"].map((name) => h("th", { scope: "col" }, name)))),

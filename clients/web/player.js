@@ -20,6 +20,7 @@ const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let cues = []; // {from, to, url, x, y, width, height} of each still
 let playing = null; // the metadata that is played
+let failed = null; // the metadata of which nothing could be played
 let onBroken = () => {};
 
 /** Show the clip that was picked, out of the browser's own memory. */
@@ -30,7 +31,7 @@ export function showLocal(url) {
 
 /** Show nothing, and let go of what was loaded. */
 export function clear() {
-  playing = null;
+  playing = failed = null;
   cues = [];
   video.pause();
   for (const name of ["src", "poster"]) video.removeAttribute(name);
@@ -42,11 +43,11 @@ export function clear() {
 /**
  * Play what the metadata names; called again with newer metadata of the same video, it only adds the previews.
  * @param {import("./tiktoken.js").Metadata} metadata
- * @param {{starts?: boolean, broken?: (message: string) => void}} [options]
+ * @param {{starts?: boolean, broken?: () => void}} [options]  `broken`: nothing that there is can be played here.
  */
 export function show(metadata, { starts = false, broken = () => {} } = {}) {
   if (metadata.sprite_vtt && !cues.length) loadPreviews(metadata.sprite_vtt, metadata.id);
-  if (playing?.id === metadata.id) return;
+  if (playing?.id === metadata.id && !(failed && differs(failed, metadata))) return;
   clear();
   playing = metadata;
   onBroken = broken;
@@ -62,6 +63,9 @@ export function show(metadata, { starts = false, broken = () => {} } = {}) {
   draw();
   if (starts && !isCalm.matches) video.play().catch(() => {}); // a browser may want a click first
 }
+
+/** Whether another try makes sense: there are more renditions, or the links carry a new pass. */
+const differs = (one, other) => one.url !== other.url || one.renditions.length !== other.renditions.length;
 
 async function loadPreviews(url, id) {
   const answer = await fetch(url).catch(() => null);
@@ -130,8 +134,15 @@ function fullScreen() {
 function onError() {
   if (!playing || !video.getAttribute("src")) return;
   const { hls, url } = playing;
-  if (hls && video.src === hls) video.src = url;
-  else onBroken(video.error?.message ?? "");
+  const wasPlaying = !video.paused;
+  video.pause();
+  if (hls && video.src === hls) {
+    video.src = url;
+    if (wasPlaying) toggle();
+  } else if (failed !== playing) {
+    failed = playing;
+    onBroken();
+  }
 }
 
 export function setUpPlayer() {
@@ -139,6 +150,8 @@ export function setUpPlayer() {
     video.addEventListener(event, draw);
   }
   video.addEventListener("error", onError);
+  // Chromium without HEVC plays the sound alone, and calls that no error.
+  video.addEventListener("loadedmetadata", () => video.videoWidth || onError());
   video.addEventListener("click", toggle);
   video.addEventListener("loadeddata", () => (byId("placeholder").hidden = true));
   byId("play").addEventListener("click", toggle);
