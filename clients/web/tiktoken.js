@@ -1,0 +1,1 @@
+../javascript/tiktoken.js
