@@ -1,4 +1,4 @@
-"""GET /videos/{id}/…: a video's status, metadata and files. DELETE /videos/{id}.
+"""GET /videos/{id}, its metadata, and /videos/{id}/…: its status and files. DELETE /videos/{id}.
 
 GET /videos: the caller's videos. Files redirect to a short-lived signed URL; playlists are
 returned inline, with signed URLs in them.
@@ -40,7 +40,7 @@ DEFAULT_LIMIT = "20"  # videos a page
 @app.read("/videos")
 def get_videos() -> Response[answers.VideoPage]:
     owner = _owner()
-    if not owner:
+    if not owner and not http_settings().lists_everybodys:
         raise UnknownRoute(
             "Listing needs authentication, and this deployment has none configured.",
             suggestions=[
@@ -76,6 +76,7 @@ def get_status(video_id: str) -> Response[Any]:
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body, headers=headers)
 
 
+@app.read("/videos/<video_id>")
 @app.read("/videos/<video_id>/metadata")
 def get_metadata(video_id: str) -> answers.Metadata:
     return views.metadata(_video(video_id), base_url(app, http_settings().public_url))

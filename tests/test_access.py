@@ -496,11 +496,35 @@ def test_an_invalid_limit_or_cursor_is_a_400(api, query):
     assert answer["suggestions"]
 
 
-def test_listing_without_authentication_is_a_404_that_names_the_settings(call):
+def test_listing_without_authentication_is_a_404_on_aws_that_names_the_settings(call, monkeypatch):
+    settings = replace(wiring.http_settings(), lists_everybodys=False)
+    monkeypatch.setattr("read_video.http_settings", lambda: settings)
+
     status, answer, _ = call("GET", "/videos")
 
     assert (status, answer["code"]) == (404, "unknown_route")
     assert "JwtIssuer" in answer["suggestions"][0]
+
+
+@pytest.mark.parametrize(("mode", "lists"), [("aws", False), ("local", True)])
+def test_only_the_local_server_lists_what_has_no_owner(monkeypatch, mode, lists):
+    monkeypatch.setenv("STORAGE_MODE", mode)
+    wiring.http_settings.cache_clear()
+
+    assert wiring.http_settings().lists_everybodys is lists
+    wiring.http_settings.cache_clear()
+
+
+def test_an_open_local_server_lists_what_it_has_and_nothing_of_an_owner(call):
+    videos = [ask(call)[1]["id"] for _ in range(3)]
+    owned = wiring.service().videos.get(videos[1])
+    wiring.service().videos.update(replace(owned, owner="alice"))
+
+    _, first, _ = call("GET", "/videos?limit=1")
+    _, second, _ = call("GET", f"/videos?limit=1&after={first['after']}")
+
+    assert [video["id"] for video in (*first["videos"], *second["videos"])] == [videos[2], videos[0]]
+    assert second["after"] is None
 
 
 def test_the_list_of_the_local_service_reads_an_index(local_rig):

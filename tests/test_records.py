@@ -24,7 +24,7 @@ from videos.errors import ToolFailed, Violation
 from videos.model import Audio, Media, Output, Segments, Sheet, State, StoredObject, Video
 from videos.ports import Videos
 from videos.service import Service
-from videos.steps.request_upload import UploadRequest, request_upload
+from videos.steps.request_upload import request_upload
 from videos.stores.local.records import SqliteVideos
 from videos.suggestions import SuggestionsFor
 from videos.web import views
@@ -60,6 +60,8 @@ def facts(video: Video) -> dict[str, Any]:
         "tiles": sprite and sprite.sheet and sprite.sheet.tiles,
         "blurhash": video.blurhash,
         "poster_time_s": video.poster_time_s,
+        "external_id": video.external_id,
+        "custom": video.custom,
     }
 
 
@@ -194,8 +196,16 @@ def in_state(world: World, state: State, owner: str, good: Path, bad: Path) -> V
             raise ToolFailed("ffmpeg was killed by signal 9.")
         return work()
 
-    request = UploadRequest(filename="cat 猫.mp4", content_type="video/mp4", size=1000, poster_time=0.25)
-    video, _ = request_upload(request, world.service, owner)
+    video, _ = request_upload(
+        world.service,
+        filename="cat 猫.mp4",
+        content_type="video/mp4",
+        facts={"size_bytes": 1000},
+        poster_time_s=0.25,
+        external_id="draft-7",
+        custom='{"feed":"cats","猫":1.5}',
+        owner=owner,
+    )
     if state is State.EXPIRED:
         world.clock.advance(hours=1, minutes=3)
         world.recover()

@@ -12,7 +12,7 @@ from videos import policy
 from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
 from videos.model import Video
-from videos.ports import Jobs, Storage, Videos
+from videos.ports import Jobs, KeyedAnswer, Storage, Videos
 from videos.quota import UNLIMITED, Charge, Quota
 from videos.telemetry import counters, logs, metrics
 from videos.tools import MediaTools
@@ -57,10 +57,13 @@ class Service:
     max_lost: int = policy.MAX_LOST
     workspace: Path | None = None
 
-    def register(self, video: Video, charge: Charge | None = None) -> Video:
-        """Add a video, its counts and its charge in one transaction. Raises LostRace, QuotaExceeded."""
+    def register(self, video: Video, charge: Charge | None = None, keyed: KeyedAnswer | None = None) -> Video:
+        """Add a video, its counts, its charge and what repeats are answered in one transaction.
+
+        Raises LostRace, QuotaExceeded.
+        """
         values = counters.of_registration()
-        registered = self.videos.add(video, counters.counts(values), charge)
+        registered = self.videos.add(video, counters.counts(values), charge, keyed)
         logs.about(video.id)
         metrics.emit(values)
         return registered

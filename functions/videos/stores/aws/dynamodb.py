@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Page
+from videos.ports import KeyedAnswer, Page
 from videos.quota import Charge
 from videos.stores.aws.clients import dynamodb_client, translate_errors, unavailable
 from videos.stores.aws.items import (
@@ -19,7 +19,10 @@ from videos.stores.aws.items import (
     counts_key,
     from_attribute,
     item_of,
+    item_of_answer,
     key_of,
+    keyed_key,
+    keyed_of,
     sortable,
     video_of,
 )
@@ -67,13 +70,26 @@ class DynamoVideos:
 
     Counters are in separate items, ``counts#<slot>#<shard>``; the shards keep writers from conflicting.
     The ``uploads`` and ``size_bytes`` that an owner has used of a day's quota are in ``quota#<owner>#<day>``.
+    What a request with an ``Idempotency-Key`` was answered is in ``keyed#<key>``, and expires.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
 
-    def add(self, video: Video, counts: Mapping[str, int] = {}, charge: Charge | None = None) -> Video:
-        return self._write(video, counts, charge, condition="attribute_not_exists(id)")
+    def add(
+        self,
+        video: Video,
+        counts: Mapping[str, int] = {},
+        charge: Charge | None = None,
+        keyed: KeyedAnswer | None = None,
+    ) -> Video:
+        return self._write(video, counts, charge, keyed, condition="attribute_not_exists(id)")
+
+    def answered(self, key: str, now: datetime) -> KeyedAnswer | None:
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=keyed_key(key), ConsistentRead=True)
+        keyed = keyed_of(answer["Item"]) if "Item" in answer else None
+        return keyed if keyed and keyed.expires_at > now else None  # DynamoDB deletes it some day later
 
     def get(self, video_id: str) -> Video:
         if not 0 < len(video_id) <= MAX_ID_CHARACTERS:  # not a valid key
@@ -167,6 +183,7 @@ class DynamoVideos:
         video: Video,
         counts: Mapping[str, int],
         charge: Charge | None = None,
+        keyed: KeyedAnswer | None = None,
         *,
         condition: str,
         values: "Mapping[str, AttributeValueTypeDef] | None" = None,
@@ -179,7 +196,7 @@ class DynamoVideos:
         }
         if values:
             put["ExpressionAttributeValues"] = values
-        if not self._transact({"Put": put}, counts, charge):
+        if not self._transact({"Put": put}, counts, charge, keyed):
             raise LostRace(
                 f"Video {video.id} was changed by another request.",
                 suggestions=["Read the video again; your change may already be done."],
@@ -187,21 +204,26 @@ class DynamoVideos:
         return written
 
     def _transact(
-        self, write: "TransactWriteItemTypeDef", counts: Mapping[str, int], charge: Charge | None = None
+        self,
+        write: "TransactWriteItemTypeDef",
+        counts: Mapping[str, int],
+        charge: Charge | None = None,
+        keyed: KeyedAnswer | None = None,
     ) -> bool:
-        """Write conditionally, count and charge, all or nothing; false if the condition failed.
+        """Write conditionally, keep ``keyed``, count and charge, all or nothing; false if a condition failed.
 
         Raises:
             QuotaExceeded: the owner has less left than ``charge``.
         """
         failed = self._dynamodb.exceptions
+        kept = [self._kept(keyed)] if keyed else []
         for pause_s in CONFLICT_PAUSES_S:
             charged = [self._charge_item(charge)] if charge else []
             added = [self._add_up(counts)] if counts else []
             with translate_errors("DynamoDB"):
                 try:
-                    if charged or added:
-                        self._dynamodb.transact_write_items(TransactItems=[write, *charged, *added])
+                    if kept or charged or added:
+                        self._dynamodb.transact_write_items(TransactItems=[write, *kept, *charged, *added])
                     elif "Put" in write:
                         self._dynamodb.put_item(**write["Put"])
                     else:
@@ -214,14 +236,26 @@ class DynamoVideos:
                     reasons = [{"Code": "TransactionConflict"}]
                 else:
                     return True
-            if reasons[0]["Code"] == CONDITION_FAILED:
+            writes, others = reasons[: 1 + len(kept)], reasons[1 + len(kept) :]
+            if any(reason["Code"] == CONDITION_FAILED for reason in writes):
                 return False
-            if charge and reasons[1]["Code"] == CONDITION_FAILED:
-                used = {name: from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
+            if charge and others and others[0]["Code"] == CONDITION_FAILED:
+                used = {name: from_attribute(value) for name, value in others[0].get("Item", {}).items()}
                 raise charge.rejection(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
             time.sleep(uniform(0, pause_s))  # noqa: S311  jitter, not cryptography
         codes = {reason["Code"] for reason in reasons} - {"None"}
         raise unavailable("DynamoDB", ", ".join(sorted(codes)), is_rejection=False)
+
+    def _kept(self, keyed: KeyedAnswer) -> "TransactWriteItemTypeDef":
+        """Put ``keyed`` where no other is, or one that has expired and is not deleted yet."""
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": item_of_answer(keyed),
+                "ConditionExpression": "attribute_not_exists(id) OR expires_at <= :now",
+                "ExpressionAttributeValues": {":now": {"N": str(int(keyed.answered_at.timestamp()))}},
+            }
+        }
 
     def _add_up(self, counts: Mapping[str, int]) -> "TransactWriteItemTypeDef":
         now = datetime.now(UTC)
