@@ -91,6 +91,9 @@ format: $(READY)  ## format the code and fix lint errors
 docs: $(READY)  ## write the table of error codes into docs/api.md
 	@PYTHONPATH=functions $(BIN)/python -m dev.document_errors
 
+openapi: $(READY)  ## write openapi.json and docs.html from the types of the wire
+	@PYTHONPATH=functions $(BIN)/python -m dev.openapi
+
 install: $(READY)  ## create .venv with all packages at their locked versions
 
 $(READY): requirements-dev.txt
@@ -156,4 +159,4 @@ lock: $(READY)  ## update the lock files to the newest versions
 clean:  ## remove venvs, builds and caches; keeps .data
 	rm -rf .venv .venv-aws .venv-emulator .venv-localstack .venv-scan tests/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

@@ -213,7 +213,7 @@ def test_a_repeat_for_a_video_that_was_deleted_is_a_404(call):
     assert (status, answer["code"]) == (404, "unknown_video")
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "ключ"])
 def test_an_invalid_key_is_a_400(call, key):
     status, answer, _ = post(call, a_request(), Idempotency_Key=key)
 

@@ -31,6 +31,8 @@ ROUTES = {
     ("GET", "/videos/{video_id}/metadata"): "read_video",
     ("GET", "/videos/{video_id}/{file}"): "read_video",
     ("DELETE", "/videos/{video_id}"): "read_video",
+    ("GET", "/openapi.json"): "read_video",
+    ("GET", "/docs"): "read_video",
     ("GET", "/health"): "check_health",
 }
 

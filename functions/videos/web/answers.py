@@ -148,13 +148,11 @@ class ErrorAnswer(Ending, frozen=True, kw_only=True):
     state: Annotated[State | UnsetType, Meta(description="With code not_playable")] = UNSET
 
 
-class Status(Struct, frozen=True, kw_only=True):
-    """The answer to GET /videos/{id}/status. ``error`` and what follows it are there once the video is
-    rejected, failed or expired.
-    """
+class Following(Struct, frozen=True, kw_only=True):
+    """What a status says of a video in any state."""
 
     id: str
-    state: State
+    state: str
     progress: Annotated[int, Meta(description="0 to 100; never decreases")]
     playable: bool
     updated_at: Timestamp
@@ -162,6 +160,82 @@ class Status(Struct, frozen=True, kw_only=True):
     time_left_ms: Annotated[int | None, Meta(description="An estimate; null if there is none")]
     external_id: Given = UNSET
     custom: GivenObject = UNSET
+
+
+class AwaitingUpload(Following, frozen=True, kw_only=True):
+    """A ticket was issued."""
+
+    state: Literal["awaiting_upload"]
+    retry_after_ms: int
+
+
+class Queued(Following, frozen=True, kw_only=True):
+    """The file meets the spec and waits for a worker; it plays already if it could be copied."""
+
+    state: Literal["queued"]
+    retry_after_ms: int
+
+
+class Processing(Following, frozen=True, kw_only=True):
+    """A worker has started."""
+
+    state: Literal["processing"]
+    retry_after_ms: int
+
+
+class Completed(Following, frozen=True, kw_only=True):
+    """Every output is published."""
+
+    state: Literal["completed"]
+    retry_after_ms: None
+
+
+class Ended(Following, frozen=True, kw_only=True):
+    """What a status says of a video that came to nothing."""
+
+    retry_after_ms: None
+    error: str
+    suggestions: list[str]
+    suggestions_for: Annotated[SuggestionsFor, Meta(description="The suggestions by reader")]
+
+
+class Rejected(Ended, frozen=True, kw_only=True):
+    """The file violates the spec."""
+
+    state: Literal["rejected"]
+    code: Literal["video_refused"]
+    violations: list[Violation]
+
+
+class Failed(Ended, frozen=True, kw_only=True):
+    """Processing failed after every retry."""
+
+    state: Literal["failed"]
+    code: Literal["processing_failed"]
+
+
+class Expired(Ended, frozen=True, kw_only=True):
+    """Nothing was uploaded before the ticket expired."""
+
+    state: Literal["expired"]
+    code: Literal["upload_expired"]
+
+
+STATUS_IN: dict[State, type[Following]] = {
+    State.AWAITING_UPLOAD: AwaitingUpload,
+    State.QUEUED: Queued,
+    State.PROCESSING: Processing,
+    State.COMPLETED: Completed,
+    State.REJECTED: Rejected,
+    State.FAILED: Failed,
+    State.EXPIRED: Expired,
+}
+
+
+class Status(Following, frozen=True, kw_only=True):
+    """The answer to GET /videos/{id}/status in whatever state: any of ``STATUS_IN``."""
+
+    state: State
     error: str | UnsetType = UNSET
     suggestions: list[str] | UnsetType = UNSET
     suggestions_for: SuggestionsFor | UnsetType = UNSET

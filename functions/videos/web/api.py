@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -54,7 +55,7 @@ ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id
 
 MAX_JSON_BYTES = 64 * 1024  # requests have some hundred; parsed, JSON can take thirty times its size
 MAX_ECHO_CHARACTERS = 200
-MAX_KEY_CHARS = 255
+KEY_PATTERN = "[!-~]{1,255}"
 _TRY_AGAIN = "Try again in a moment; the request itself may be fine."
 # In every answer, unless a route sets another Cache-Control: answers contain passes, tickets and names.
 SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -178,9 +179,9 @@ def repeatable_key(app: APIGatewayRestResolver, owner: str) -> str | None:
     key = app.current_event.headers.get(IDEMPOTENCY_KEY.lower())
     if key is None:
         return None
-    if not (key.isprintable() and 0 < len(key) <= MAX_KEY_CHARS):
+    if not re.fullmatch(KEY_PATTERN, key):
         raise errors.BadRequest(
-            f"{IDEMPOTENCY_KEY} must have 1 to {MAX_KEY_CHARS} printable characters.",
+            f"{IDEMPOTENCY_KEY} must have 1 to 255 characters of ASCII, without spaces.",
             suggestions=["Send a new UUID with every new request, and the same one with a repeat."],
         )
     return hashed(f"{owner}\n{key}")

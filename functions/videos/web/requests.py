@@ -15,17 +15,16 @@ MAX_EXTERNAL_ID_CHARS = 128
 MAX_CUSTOM_BYTES = 1024
 UNKNOWN = ("", "unknown", "unspecified")
 
-Size = Annotated[int | None, Meta(description="Bytes, as the picker reports them; null or 0 if unknown")]
-ExternalId = Annotated[
-    str,
-    Meta(max_length=MAX_EXTERNAL_ID_CHARS, description="The app's own id of the video, given back as it is"),
-]
-Custom = Annotated[
-    dict[str, Any],
-    Meta(
-        description=f"A JSON object of the app's own, given back as it is; at most {MAX_CUSTOM_BYTES} bytes"
-    ),
-]
+
+# What is said of a field without its type: msgspec decodes more than the document promises.
+def _documented(description: str, **schema: Any) -> Meta:
+    return Meta(description=description, extra_json_schema=schema or None)
+
+
+CONTENT_TYPES = ("video/mp4", "video/quicktime", "video/x-m4v", "video/3gpp", "application/octet-stream", "")
+Size = Annotated[int | None, _documented("Bytes, as the picker reports them; null or 0 if unknown")]
+ExternalId = Annotated[str, Meta(max_length=MAX_EXTERNAL_ID_CHARS)]
+Custom = dict[str, Any]
 
 
 class Clip(Struct, frozen=True, kw_only=True):
@@ -79,19 +78,28 @@ class UploadRequest(Clip, frozen=True, kw_only=True, forbid_unknown_fields=True)
     filename: Annotated[str | None, Meta(description="Shown to people; never part of a path or a key")]
     content_type: Annotated[
         str | None,
-        Meta(
-            description="video/mp4, video/quicktime, video/x-m4v or video/3gpp; null, empty or "
-            "application/octet-stream if unknown"
-        ),
+        _documented("null, empty or application/octet-stream if unknown", enum=[*CONTENT_TYPES, None]),
     ]
-    size: Size | UnsetType = UNSET  # type: ignore[assignment]
+    size: Size | UnsetType = UNSET  # type: ignore[assignment]  # required, unless there is a fileSize
     method: Annotated[
         Literal["POST", "PUT"], Meta(description="PUT is for uploaders that send a raw body")
     ] = "POST"
     exact_size: Annotated[bool, Meta(description="Sign the length too; with PUT only")] = False
-    poster_time: Annotated[float, Meta(description="The moment that the poster shows, in seconds")] = 0.0
-    external_id: ExternalId | None = None
-    custom: Custom | None = None
+    poster_time: Annotated[
+        float,
+        _documented(
+            "The moment that the poster shows, in seconds; at most MaxDurationS", minimum=0, maximum=60
+        ),
+    ] = 0.0
+    external_id: Annotated[
+        ExternalId | None, Meta(description="The app's own id of the video, given back as it is")
+    ] = None
+    custom: Annotated[
+        Custom | None,
+        Meta(
+            description=f"An object of the app's own, given back as it is; at most {MAX_CUSTOM_BYTES} bytes"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.size is UNSET and self.file_size is None:
@@ -107,6 +115,15 @@ def custom_text(custom: dict[str, Any] | None) -> str:
             suggestions=["Send an id of your own, and keep the rest on your side."],
         )
     return text
+
+
+class UploadForm(Struct, frozen=True, kw_only=True):
+    """The form of POST /upload; ``form`` reads it. What else is in it is ignored."""
+
+    file: Annotated[str, _documented("The clip, with its file name and type", format="binary")]
+    poster_time: Annotated[float, _documented("As in JSON", minimum=0, maximum=60)] = 0.0
+    external_id: Annotated[str, Meta(max_length=MAX_EXTERNAL_ID_CHARS, description="As in JSON")] = ""
+    custom: Annotated[str, _documented("As in JSON, encoded", contentMediaType="application/json")] = "{}"
 
 
 def names_of(kind: type[Struct]) -> frozenset[str]:

@@ -14,15 +14,16 @@ from videos.model import Audio, Media, Output, OutputName, State, Video
 from videos.suggestions import SuggestionsFor
 from videos.web import passes, playlists
 from videos.web.answers import (
+    STATUS_IN,
     AudioSpecs,
     CheckedUpload,
     Ending,
+    Following,
     Links,
     ListedVideo,
     Metadata,
     Rendition,
     Specs,
-    Status,
     StorageInfo,
     Ticket,
     Upload,
@@ -35,6 +36,13 @@ _UPLOAD_AGAIN = (
 )
 _NEW_TICKET = "Nothing was uploaded in time. Request a new ticket with POST /upload."
 ENDINGS = {
+    State.REJECTED: Ending(  # every rejected video has violations, which say more
+        error="The file violates the spec.",
+        suggestions=[],
+        suggestions_for=SuggestionsFor(),
+        code=Rejected.code,
+        violations=[],
+    ),
     State.FAILED: Ending(
         error="The video could not be processed.",
         suggestions=[_UPLOAD_AGAIN],
@@ -106,8 +114,8 @@ def retry_after_ms(video: Video, now: datetime) -> int | None:
     return policy.poll_after_ms((now - since).total_seconds(), bands)
 
 
-def status(video: Video, now: datetime) -> Status:
-    return Status(
+def status(video: Video, now: datetime) -> Following:
+    return STATUS_IN[video.state](
         id=video.id,
         state=video.state,
         progress=video.progress,
@@ -234,9 +242,9 @@ def _given(video: Video) -> dict[str, Any]:
 
 
 def _error_fields(video: Video) -> dict[str, Any]:
-    """The fields of ``Status`` and ``Metadata`` that only a video with an ``ending`` has."""
+    """The fields of a status and of ``Metadata`` that only a video with an ``ending`` has."""
     ended = ending(video)
-    return asdict(ended) if ended else {}
+    return {name: value for name, value in asdict(ended).items() if value is not UNSET} if ended else {}
 
 
 def links(video: Video, base_url: str) -> Links:
