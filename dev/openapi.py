@@ -135,7 +135,12 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 "requestUpload",
                 "upload",
                 "Ask for a ticket, or send the file itself as a form",
-                {"201": _ok("A ticket, or the checked file", ["Ticket", "CheckedUpload"], headers=location)},
+                {
+                    "201": {
+                        **_ok("A ticket, or the checked file", ["Ticket", "CheckedUpload"], headers=location),
+                        "links": {name: _link(name) for name in ("getStatus", "getVideo", "deleteVideo")},
+                    }
+                },
                 (*TOKEN, *BODY, *CHANGE, *upload, *tools),
                 parameters=[key],
                 requestBody=_body(json="UploadRequest", form="UploadForm"),
@@ -226,7 +231,7 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 "getDocument",
                 "service",
                 "This document",
-                {"200": _ok("This document", {"type": "object"})},
+                {"200": _ok("This document", {"type": "object", "additionalProperties": True})},
                 (),
                 security=[],
             )
@@ -304,6 +309,10 @@ def _ok(
     return {"description": description, "headers": _request_id() | (headers or {}), "content": content}
 
 
+def _link(operation: str) -> dict[str, Any]:
+    return {"operationId": operation, "parameters": {"video_id": "$response.body#/id"}}
+
+
 def _request_id() -> dict[str, Any]:
     return {api.REQUEST_ID: {"$ref": "#/components/headers/RequestId"}}
 
@@ -329,16 +338,19 @@ def _name(status: int) -> str:
 
 def _error_response(status: int, codes: list[tuple[str, str, str]]) -> dict[str, Any]:
     lines = [f"- `{code}`: {when} {what_to_do}" for code, when, what_to_do in codes]
-    code = {"type": "string", "enum": [code for code, _, _ in codes]}
-    schema = {"allOf": [{"$ref": SCHEMAS + "ErrorAnswer"}, {"type": "object", "properties": {"code": code}}]}
     headers = _request_id()
     if status in (429, 503, 507):
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return {
         "description": "\n".join(lines),
         "headers": headers,
-        "content": {"application/json": {"schema": schema}},
+        "content": {"application/json": {"schema": {"$ref": SCHEMAS + _name(status)}}},
     }
+
+
+def _error_schema(codes: list[tuple[str, str, str]]) -> dict[str, Any]:
+    code = {"type": "string", "enum": [code for code, _, _ in codes]}
+    return {"allOf": [{"$ref": SCHEMAS + "ErrorAnswer"}, {"type": "object", "properties": {"code": code}}]}
 
 
 # ── Schemas ──────────────────────────────────────────────────────────────────────
@@ -351,9 +363,12 @@ def _schemas() -> dict[str, Any]:
         _always_there(schema)
     for kind in (errors.Violation, SuggestionsFor):  # whole dataclasses, in which nothing is UNSET
         told[kind.__name__]["required"] = list(told[kind.__name__]["properties"])
-    upload = asked["UploadRequest"]
-    upload["anyOf"] = [{"required": ["size"]}, {"required": ["fileSize"]}]
-    schemas = {**asked, **told}
+    for schema in asked.values():
+        _without_defaults(schema)
+    # Not by anyOf, of which generators make a union.
+    asked["UploadRequest"] |= {"if": {"not": {"required": ["fileSize"]}}, "then": {"required": ["size"]}}
+    failed = {_name(status): _error_schema(codes) for status, codes in _codes().items()}
+    schemas = {**asked, **told, **failed}
     schemas["Status"] = {
         "title": "Status",
         "description": "The state of a video: one schema for each.",
@@ -379,6 +394,14 @@ def _always_there(schema: dict[str, Any]) -> None:
     schema["required"] = [name for name in schema["properties"] if name in required]
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """A default in words: where there is one, generators of clients require the field."""
+    for field in schema["properties"].values():
+        default = field.pop("default", None)
+        if default is not None:
+            field["description"] = f"{field['description']}; {json.dumps(default)} if left out"
+
+
 def _tidy(schema: dict[str, Any]) -> None:
     """Docstrings as Markdown, one way to say null, and one value as a constant."""
     for part in _parts(schema):
@@ -388,6 +411,8 @@ def _tidy(schema: dict[str, Any]) -> None:
         if len(kinds) == len(part.get("anyOf", ())) == 2:
             del part["anyOf"]
             part["type"] = kinds
+        if part.get("type") == "object" and not {"properties", "additionalProperties"} & set(part):
+            part["additionalProperties"] = True  # which openapi-typescript does not take for granted
         if isinstance(part.get("enum"), list):
             part.setdefault("type", "string")
             if len(part["enum"]) == 1:

@@ -73,7 +73,7 @@ def test_every_error_code_is_in_the_document_with_its_status():
 
 
 def codes_of(response: dict) -> list[str]:
-    _, named = response["content"]["application/json"]["schema"]["allOf"]
+    _, named = wire.resolved(response["content"]["application/json"]["schema"])["allOf"]
     code = named["properties"]["code"]
     return code.get("enum") or [code["const"]]
 

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from videos import errors
 from videos.errors import UnknownRoute, VideoError
 from videos.suggestions import SuggestionsFor
-from videos.telemetry.logs import TOOL_FAILED, UNHANDLED, logger
+from videos.telemetry.logs import TOOL_FAILED, UNHANDLED, logger, request_id
 from videos.web.answers import ErrorAnswer
 from videos.web.tokens import Access
 
@@ -82,7 +82,7 @@ class Api(APIGatewayRestResolver):
         answer: dict[str, Any] = super().resolve(event, context)
         for name, value in SAFE_HEADERS.items():
             answer["multiValueHeaders"].setdefault(name, [value])
-        answer["multiValueHeaders"][REQUEST_ID] = [event["requestContext"]["requestId"]]
+        answer["multiValueHeaders"][REQUEST_ID] = [request_id(event, context)]
         if event["httpMethod"] == "HEAD":
             answer["body"] = ""
         return answer
