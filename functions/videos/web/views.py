@@ -1,10 +1,10 @@
 """Videos as the API answers them. Every URL is absolute; storage keys stay inside."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import asdict
 
@@ -237,7 +237,7 @@ def _given(video: Video) -> dict[str, Any]:
     """The app's own fields, if it sent any."""
     return {
         "external_id": video.external_id or UNSET,
-        "custom": msgspec.json.decode(video.custom) if video.custom else UNSET,
+        "custom": json.loads(video.custom) if video.custom else UNSET,
     }
 
 
