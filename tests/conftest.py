@@ -27,6 +27,7 @@ from dev import emulator
 from dev.clips import make_clip
 from dev.localstack import localstack
 from support import activity as activities
+from support import wire
 from support.api import Context
 from support.clock import Clock
 from support.polled import PolledSqsJobs
@@ -391,7 +392,10 @@ def event() -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
-    """Call the API in local mode: ``call("GET", "/health") -> (status, JSON or None, headers)``."""
+    """Call the API in local mode: ``call("GET", "/health") -> (status, JSON, text or None, headers)``.
+
+    What it answers is held against openapi.json.
+    """
     monkeypatch.setenv("STORAGE_MODE", "local")
     monkeypatch.setenv("LOCAL_FOLDER", str(tmp_path / "data"))
     monkeypatch.setenv("PUBLIC_URL", "http://localhost:8000")
@@ -422,7 +426,10 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
         )
         answer = module.handler(request, Context())
         told = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-        return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else None, told
+        kind, text = told.get("Content-Type", ""), answer.get("body") or ""
+        wire.hold(method, path, answer["statusCode"], kind, text)
+        read = json.loads if kind == "application/json" else str
+        return answer["statusCode"], read(text) if text else None, told
 
     yield call
     wiring.service.cache_clear()

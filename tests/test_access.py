@@ -21,7 +21,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-import read_video
 import request_upload
 from local_aws import gateway
 from support.api import NOBODY, ask, form
@@ -34,6 +33,7 @@ from videos.web import passes, tokens
 from videos.web.tokens import Access, Keys
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
+PUBLIC = ("/health", "/openapi.json", "/docs")
 VIDEO_ROUTES = [(method, path) for method, path in gateway.ROUTES if "{video_id}" in path]
 
 
@@ -215,15 +215,16 @@ def test_an_rsa_key_of_fewer_than_2048_bits_is_refused(api, issuer, monkeypatch,
     assert (status, answer["code"]) == (401, "token_refused")
 
 
-@pytest.mark.parametrize(("method", "route"), [route for route in gateway.ROUTES if route[1] != "/health"])
+@pytest.mark.parametrize(("method", "route"), [route for route in gateway.ROUTES if route[1] not in PUBLIC])
 def test_every_route_requires_a_token(api, method, route):
     status, answer, _ = api(method, path_of(route, NOBODY), "{}")
 
     assert (status, answer["code"]) == (401, "token_missing")
 
 
-def test_health_requires_no_token(api):
-    assert api("GET", "/health")[0] == 200
+@pytest.mark.parametrize("path", PUBLIC)
+def test_health_and_the_documents_require_no_token(api, path):
+    assert api("GET", path)[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/upload", "/videos", f"/videos/{NOBODY}/status"])
@@ -496,11 +497,35 @@ def test_an_invalid_limit_or_cursor_is_a_400(api, query):
     assert answer["suggestions"]
 
 
-def test_listing_without_authentication_is_a_404_that_names_the_settings(call):
+def test_listing_without_authentication_is_a_404_on_aws_that_names_the_settings(call, monkeypatch):
+    settings = replace(wiring.http_settings(), lists_everybodys=False)
+    monkeypatch.setattr("read_video.http_settings", lambda: settings)
+
     status, answer, _ = call("GET", "/videos")
 
     assert (status, answer["code"]) == (404, "unknown_route")
     assert "JwtIssuer" in answer["suggestions"][0]
+
+
+@pytest.mark.parametrize(("mode", "lists"), [("aws", False), ("local", True)])
+def test_only_the_local_server_lists_what_has_no_owner(monkeypatch, mode, lists):
+    monkeypatch.setenv("STORAGE_MODE", mode)
+    wiring.http_settings.cache_clear()
+
+    assert wiring.http_settings().lists_everybodys is lists
+    wiring.http_settings.cache_clear()
+
+
+def test_an_open_local_server_lists_what_it_has_and_nothing_of_an_owner(call):
+    videos = [ask(call)[1]["id"] for _ in range(3)]
+    owned = wiring.service().videos.get(videos[1])
+    wiring.service().videos.update(replace(owned, owner="alice"))
+
+    _, first, _ = call("GET", "/videos?limit=1")
+    _, second, _ = call("GET", f"/videos?limit=1&after={first['after']}")
+
+    assert [video["id"] for video in (*first["videos"], *second["videos"])] == [videos[2], videos[0]]
+    assert second["after"] is None
 
 
 def test_the_list_of_the_local_service_reads_an_index(local_rig):
@@ -549,16 +574,11 @@ def test_the_links_of_the_metadata_need_no_token(api, links):
         )
 
 
-def test_a_playlist_passes_its_pass_on(api, links, monkeypatch):
-    told = {}
-    monkeypatch.setattr(
-        read_video,
-        "_text",
-        lambda kind, text, _text=read_video._text: told.update({kind: text}) or _text("x", "{}"),
-    )
+def test_a_playlist_passes_its_pass_on(api, links):
+    status, playlist, _ = api("GET", links["hls"])
 
-    assert api("GET", links["hls"])[0] == 200
-    [rendition] = [line for line in told[read_video.HLS].splitlines() if ".m3u8" in line]
+    assert status == 200
+    [rendition] = [line for line in playlist.splitlines() if ".m3u8" in line]
     assert api("GET", links["hls"].replace(links["hls"].rpartition("/")[2], rendition))[0] == 200
 
 

@@ -21,7 +21,7 @@ def test_a_ticket_has_everything_the_app_needs(call):
     assert ticket["state"] == "awaiting_upload"
     assert ticket["url"] == f"http://localhost:8000/videos/{ticket['id']}/video.mp4"
     assert ticket["links"]["status"] == f"http://localhost:8000/videos/{ticket['id']}/status"
-    assert set(ticket["upload"]) == {"method", "url", "fields", "headers", "expires_at", "max_bytes"}
+    assert set(ticket["upload"]) == {"method", "url", "fields", "expires_at", "max_bytes"}
     assert ticket["upload"]["method"] == "POST"
     assert ticket["upload"]["max_bytes"] == 6_291_456
 
@@ -31,6 +31,7 @@ def test_a_put_ticket_names_its_headers(call):
 
     assert ticket["upload"]["method"] == "PUT"
     assert ticket["upload"]["headers"] == {"Content-Type": "video/mp4", "If-None-Match": "*"}
+    assert "fields" not in ticket["upload"]  # an empty one breaks Uppy 6
 
 
 @pytest.mark.parametrize(

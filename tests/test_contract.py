@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from support.polled import PolledSqsJobs
 from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
 from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Change, Job, Page, Ticket
+from videos.ports import Change, Job, KeyedAnswer, Page, Ticket
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.s3 import S3Storage
 from videos.stores.local.folder import FolderStorage
@@ -237,7 +238,9 @@ def test_a_post_ticket_is_a_form_without_headers(rig):
 def test_a_put_ticket_lists_exactly_the_headers_to_send(rig):
     always = {"Content-Type": MP4, "If-None-Match": "*"}
     assert ticket_for(rig, "PUT").headers == always
-    assert ticket_for(rig, "PUT", exact_bytes=5).headers == {**always, "Content-Length": "5"}
+    assert (
+        ticket_for(rig, "PUT", exact_bytes=5).headers == always
+    )  # clients send Content-Length by themselves
     assert ticket_for(rig, "PUT").fields == {}
 
 
@@ -716,6 +719,62 @@ def pages(rig, owner: str, limit: int) -> list[list[str]]:
     return found
 
 
+def keyed(video_id: str = "v1", *, key: str = "k", at: datetime = NOON) -> KeyedAnswer:
+    ticket = Ticket(method="PUT", url="http://a/", headers={"A": "b"}, expires_at=at, max_bytes=1)
+    return KeyedAnswer(key=key, request="r", video_id=video_id, ticket=ticket, answered_at=at)
+
+
+def test_what_was_answered_is_kept_under_its_key_for_a_day(rig):
+    rig.videos.add(a_video(), keyed=keyed())
+
+    assert rig.videos.answered("k", NOON) == keyed()
+    assert rig.videos.answered("k", NOON + timedelta(hours=23, minutes=59)) == keyed()
+    assert rig.videos.answered("k", NOON + timedelta(hours=24)) is None
+    assert rig.videos.answered("another", NOON) is None
+
+
+def test_a_key_is_good_for_one_video_and_the_second_is_not_added(rig):
+    rig.videos.add(a_video("v1"), keyed=keyed("v1"))
+
+    with pytest.raises(LostRace):
+        rig.videos.add(a_video("v2"), charge(uploads=5), keyed=keyed("v2"))
+
+    assert rig.videos.answered("k", NOON) == keyed("v1")
+    with pytest.raises(UnknownVideo):
+        rig.videos.get("v2")
+    rig.videos.add(a_video("v3"), charge(uploads=1))  # the second was not charged
+
+
+def test_a_key_that_has_expired_is_used_again(rig):
+    tomorrow = NOON + timedelta(hours=24)
+    rig.videos.add(a_video("v1"), keyed=keyed("v1"))
+    rig.videos.add(a_video("v2"), keyed=keyed("v2", at=tomorrow))
+
+    assert rig.videos.answered("k", tomorrow) == keyed("v2", at=tomorrow)
+
+
+def test_an_answer_whose_quota_is_used_up_is_not_kept(rig):
+    rig.videos.add(a_video("v1"), charge(uploads=1))
+
+    with pytest.raises(QuotaExceeded):
+        rig.videos.add(a_video("v2"), charge(uploads=1), keyed=keyed("v2"))
+
+    assert rig.videos.answered("k", NOON) is None
+
+
+def test_of_concurrent_requests_with_one_key_one_is_registered(rig):
+    def add(number: int) -> bool:
+        with suppress(LostRace):
+            return bool(rig.videos.add(a_video(f"v{number}"), keyed=keyed(f"v{number}")))
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(add, range(8)))
+
+    assert added.count(True) == 1
+    assert rig.videos.answered("k", NOON) == keyed(f"v{added.index(True)}")
+
+
 def test_the_videos_of_an_owner_come_newest_first_in_pages(rig):
     for number in (3, 1, 5, 2, 4):
         rig.videos.add(a_video(f"v{number}", owner="me"))
@@ -1049,6 +1108,8 @@ STORAGE_USES = {
 VIDEOS_USES = {
     "add": lambda videos: videos.add(a_video()),
     "add with a charge": lambda videos: videos.add(a_video(), charge=charge(uploads=1)),
+    "add with a key": lambda videos: videos.add(a_video(), keyed=keyed()),
+    "answered": lambda videos: videos.answered("k", NOON),
     "of_owner": lambda videos: videos.of_owner("me", limit=1),
     "get": lambda videos: videos.get("v1"),
     "update": lambda videos: videos.update(a_video()),

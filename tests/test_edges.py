@@ -407,6 +407,15 @@ def test_no_browser_guesses_the_type_of_an_answer(server, stored):
     assert {
         name for name, answer in answers.items() if answer.headers.get("x-content-type-options") != "nosniff"
     } == set()
+    ids = {answer.headers.get("x-request-id") for answer in answers.values()}
+    assert len(ids - {None}) == len(answers)
+
+
+def test_a_405_names_every_method_of_the_path(server):
+    answer = say(server, request("PATCH /videos/a"))
+
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dev import emulator
 from dev.client import App, send
 from dev.clips import make_clip, probe_lines
 from dev.server import Server
+from support import wire
 from support.processes import eventually
 
 LIMIT_BYTES = 6_291_456
@@ -25,10 +26,17 @@ LIMIT_BYTES = 6_291_456
 def app(request, tmp_path_factory):
     """An app of the local server; with --emulator, of the stack deployed there."""
     if request.config.getoption("emulator"):
-        yield App(request.getfixturevalue("stack").url)
+        yield held(App(request.getfixturevalue("stack").url))
     else:
         with Server(tmp_path_factory.mktemp("data")) as server:
-            yield App(server.url)
+            yield held(App(server.url))
+
+
+def held(app: App) -> App:
+    """The app, every answer to which is held against openapi.json."""
+    base_url = str(app.http.base_url)
+    app.http.event_hooks["response"] = [lambda response: wire.hold_response(response, base_url)]
+    return app
 
 
 here_only = pytest.mark.here_only

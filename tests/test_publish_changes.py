@@ -80,9 +80,9 @@ def test_a_metric_is_logged_once_and_falls_where_it_happened(service, monkeypatc
 def test_an_upload_whose_first_answer_was_lost_is_registered_once(service, monkeypatch, handle):
     add = service.videos.add
 
-    def repeated(video, charge=None):
+    def repeated(video, *more):
         """As boto3 does, which repeats a request that was not answered."""
-        add(video, charge)
+        add(video, *more)
         raise LostRace("It exists.")
 
     with monkeypatch.context() as patch:

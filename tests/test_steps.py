@@ -44,7 +44,7 @@ def test_the_parameters_of_a_content_type_are_dropped(service):
     assert ticketed(service, content_type="Video/MP4; codecs=avc1").content_type == "video/mp4"
 
 
-@pytest.mark.parametrize("content_type", ["image/jpeg", "", "text/html", "video/webm", "video/mp4\r\nX: y"])
+@pytest.mark.parametrize("content_type", ["image/jpeg", "text/html", "video/webm", "video/mp4\r\nX: y"])
 def test_only_phone_video_types_get_a_ticket(service, content_type):
     with pytest.raises(UnreadableBody):
         ticketed(service, content_type=content_type)

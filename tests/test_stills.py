@@ -42,7 +42,7 @@ def colour_at(picture: Path, x: int, y: int) -> str:
 
 def with_poster_time(local_service, clip: Path, seconds: float):
     """A checked video with this poster time."""
-    video = ticketed(local_service, poster_time=seconds)
+    video = ticketed(local_service, poster_time_s=seconds)
     local_service.storage.save(clip, video.inbox_key, content_type="video/mp4")
     return check_upload(video.id, local_service)
 

@@ -129,7 +129,12 @@ def test_every_page_may_read_the_gateways_own_answers_with_the_headers_of_ours()
         headers = response["ResponseParameters"]["Headers"]
         exposed = headers["Access-Control-Expose-Headers"].strip("'").split(",")
         assert headers["Access-Control-Allow-Origin"] == "'*'", name
-        assert exposed == ["ETag", "Location", "Retry-After", "WWW-Authenticate"] == api.EXPOSED_HEADERS, name
+        assert headers["X-Request-Id"] == "context.requestId", name
+        assert (
+            exposed
+            == ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"]
+            == api.EXPOSED_HEADERS
+        ), name
 
 
 @pytest.mark.parametrize("name", ["request_upload", "read_video", "check_health"])

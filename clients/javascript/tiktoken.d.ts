@@ -36,8 +36,8 @@ export type UploadRequest = {
 export type UploadTarget = {
     method: "POST" | "PUT";
     url: string;
-    fields: Record<string, string>;
-    headers: Record<string, string>;
+    fields?: Record<string, string>;
+    headers?: Record<string, string>;
     expires_at: string;
     max_bytes: number;
 };

@@ -19,7 +19,7 @@
  *
  * @typedef {{filename: string, content_type: string, size: number, method?: "POST" | "PUT", exact_size?: boolean,
  *   poster_time?: number}} UploadRequest
- * @typedef {{method: "POST" | "PUT", url: string, fields: Record<string, string>, headers: Record<string, string>,
+ * @typedef {{method: "POST" | "PUT", url: string, fields?: Record<string, string>, headers?: Record<string, string>,
  *   expires_at: string, max_bytes: number}} UploadTarget
  * @typedef {{status: string, metadata: string}} Links
  * @typedef {{id: string, url: string, state: State, upload: UploadTarget, links: Links}} Ticket
@@ -315,7 +315,7 @@ function contentType({ type, mimeType, name = "" }) {
 const videoPath = (id, rest = "") => `/videos/${encodeURIComponent(id)}${rest}`;
 
 /** @param {UploadTarget} target @param {Blob} file @returns {Blob | FormData} */
-function uploadBody({ method, fields }, file) {
+function uploadBody({ method, fields = {} }, file) {
   if (method === "PUT") return file;
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
@@ -328,7 +328,7 @@ function sendByXhr(target, file, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     xhr.open(target.method, target.url);
-    for (const [name, value] of Object.entries(target.headers)) xhr.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(target.headers ?? {})) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = ({ loaded, total }) => onProgress?.(total ? loaded / total : 0);
     xhr.onload = () => resolve({ status: xhr.status, body: xhr.responseText });
     xhr.onerror = () => reject(new TypeError("The connection was lost."));

@@ -7,6 +7,7 @@ a body that has its answer already.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from uuid import uuid4
 
 import h11
 from starlette.responses import JSONResponse
@@ -84,7 +85,7 @@ async def check_all(connections: Iterable[object]) -> None:
 def last_answer(error: VideoError) -> JSONResponse:
     """An answer that ends its connection."""
     status, body, headers = api.answer(error)
-    return JSONResponse(body, status, {**headers, "Connection": "close"})
+    return JSONResponse(body, status, {**headers, api.REQUEST_ID: str(uuid4()), "Connection": "close"})
 
 
 async def within(seconds: float, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -54,6 +54,7 @@ def api_event(
     headers: Iterable[tuple[str, str]] = (),
     query: Iterable[tuple[str, str]] = (),
     source_ip: str = "127.0.0.1",
+    request_id: str = "",
 ) -> dict[str, Any]:
     """The event of a REST API's proxy integration. Of repeated headers or parameters, the last wins."""
     named = [(name.title(), value) for name, value in headers]
@@ -96,7 +97,7 @@ def api_event(
             },
             "path": path,
             "protocol": "HTTP/1.1",
-            "requestId": str(uuid4()),
+            "requestId": request_id or str(uuid4()),
             "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now.timestamp() * 1000),
             "resourceId": "local",

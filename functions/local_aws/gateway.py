@@ -15,6 +15,7 @@ from starlette.routing import Route
 from local_aws.connection import within
 from local_aws.environments import Function, InProcess, InThread
 from local_aws.events import api_event
+from local_aws.headers import request_id
 from videos.errors import BodyTooLarge, SlowRequest, TooManyRequests, VideoError, WrongMethod
 from videos.telemetry.logs import logger as log
 from videos.web import api
@@ -25,10 +26,13 @@ ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
     ("GET", "/videos"): "read_video",
+    ("GET", "/videos/{video_id}"): "read_video",
     ("GET", "/videos/{video_id}/status"): "read_video",
     ("GET", "/videos/{video_id}/metadata"): "read_video",
     ("GET", "/videos/{video_id}/{file}"): "read_video",
     ("DELETE", "/videos/{video_id}"): "read_video",
+    ("GET", "/openapi.json"): "read_video",
+    ("GET", "/docs"): "read_video",
     ("GET", "/health"): "check_health",
 }
 
@@ -55,9 +59,10 @@ class Gateway:
         self._large_bodies = Semaphore(MAX_LARGE_BODIES)
 
     def routes(self) -> list[Route]:
+        """One for each path, so that a 405 names every method of it."""
         return [
-            Route(resource, self._endpoint(resource, function), methods=[method])
-            for (method, resource), function in ROUTES.items()
+            Route(resource, self._endpoint(resource, function), methods=list(methods))
+            for (resource, function), methods in _by_path().items()
         ]
 
     def _endpoint(self, resource: str, function: str) -> Callable[[Request], Awaitable[Response]]:
@@ -72,6 +77,7 @@ class Gateway:
                     headers=request.headers.items(),
                     query=request.query_params.multi_items(),
                     source_ip=request.client.host if request.client else "127.0.0.1",
+                    request_id=request_id(request.scope),
                 )
                 body = await self._body(request, slots)
                 if function != "check_health":  # health is answered under overload, too
@@ -81,7 +87,12 @@ class Gateway:
                         await self._function(function, request).invoke(make_event, body, TIMEOUT_S)
                     )
                 except Exception:
-                    log.exception("%s failed", function, video_id=request.path_params.get("video_id"))
+                    log.exception(
+                        "%s failed",
+                        function,
+                        video_id=request.path_params.get("video_id"),
+                        correlation_id=request_id(request.scope),
+                    )
                     return JSONResponse(api.internal_error(), 502, api.SAFE_HEADERS)
             if request.method == "HEAD":
                 del reply.headers["Content-Length"]  # it would be of a body that is left out
@@ -132,6 +143,14 @@ class Gateway:
         if name == "request_upload" and kind.startswith("multipart/form-data"):
             return self._forms
         return self._functions[name]
+
+
+def _by_path() -> dict[tuple[str, str], list[str]]:
+    """The methods of each path; one function has them all."""
+    methods: dict[tuple[str, str], list[str]] = {}
+    for (method, resource), function in ROUTES.items():
+        methods.setdefault((resource, function), []).append(method)
+    return methods
 
 
 async def _take(slot: Semaphore, slots: AsyncExitStack) -> None:

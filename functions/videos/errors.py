@@ -1,30 +1,12 @@
 """Every error that the service raises.
 
     VideoError
-    ├── BadRequest
-    │   ├── UnreadableBody
-    │   ├── BodyTooLarge
-    │   └── SlowRequest
-    ├── NoToken
-    ├── BadToken
-    │   └── ExpiredToken
-    ├── ExpiredLink
-    ├── ForbiddenHost
-    ├── ForbiddenOrigin
-    ├── QuotaExceeded
-    ├── TooManyRequests
-    ├── UnknownRoute
-    ├── WrongMethod
-    ├── UnknownVideo
-    ├── NotPlayable
-    ├── Rejected
-    ├── WrongMove
-    ├── LostRace
-    ├── BadMedia
-    ├── ToolFailed
-    │   └── ToolExhausted
-    └── Unavailable
-        └── StorageFull
+    ├── BadRequest: UnreadableBody, BodyTooLarge, SlowRequest
+    ├── BadToken: ExpiredToken
+    ├── ToolFailed: ToolExhausted
+    ├── Unavailable: StorageFull
+    └── NoToken, ExpiredLink, ForbiddenHost, ForbiddenOrigin, QuotaExceeded, TooManyRequests, UnknownRoute,
+        WrongMethod, UnknownVideo, NotPlayable, Rejected, KeyReused, WrongMove, LostRace, BadMedia
 
 A class exists where a caller acts differently. The first sentence of its docstring says when it is
 raised, the second paragraph what an app does about it: ``make docs`` makes the table of error codes of both.
@@ -266,6 +248,15 @@ class Rejected(VideoError):
             violations=[asdict(violation) for violation in violations],
         )
         self.violations = tuple(violations)
+
+
+class KeyReused(VideoError):
+    """The ``Idempotency-Key`` is of another body.
+
+    Send a new key with a new request.
+    """
+
+    code = "idempotency_key_reused"
 
 
 class WrongMove(VideoError):

@@ -235,6 +235,7 @@ class Video:
         owner: who may see it; "" if it was uploaded while access was open.
         pass_secret: signs its playback links, if it has an owner; never sent to clients.
         version: the number of writes; ``Videos.update`` compares it: the only lock.
+        external_id, custom: the app's own id of it and JSON object (as text); "" if it sent none.
         poster_time_s: the time in the video that its poster shows.
         blurhash: placeholder for the poster; "" until computed.
         progress: 0 to 100; never goes down.
@@ -263,6 +264,8 @@ class Video:
     pass_secret: str = field(default="", repr=False)
     state: State = State.AWAITING_UPLOAD
     version: int = 0
+    external_id: str = ""
+    custom: str = ""
     poster_time_s: float = 0.0
     blurhash: str = ""
     progress: int = 0

@@ -9,6 +9,7 @@ from math import inf
 
 # ── Tickets and links
 TICKET_TTL = timedelta(hours=1)  # until an upload must have started; phones are on slow networks
+KEYED_TTL = timedelta(hours=24)  # how long a repeat with the same Idempotency-Key gets the same answer
 LINK_TTL_S = 3600  # validity of a signed playback URL
 
 # ── Polling: (age in seconds below which the hint holds, hint in milliseconds)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from videos.model import StoredObject, Video
+from videos.policy import KEYED_TTL
 from videos.quota import Charge
 
 # Among the headers of a PUT: a repeat is answered 412, and replaces nothing.
@@ -26,6 +27,7 @@ class Ticket:
 
     POST: a multipart form of ``fields``, in order, then the file as the field ``file``.
     PUT: the raw bytes, with exactly ``headers``. An answer of 412 says that the file is there already.
+    Every HTTP client sends Content-Length by itself, so it is never among them, even where it is signed.
     """
 
     method: Literal["POST", "PUT"]
@@ -34,6 +36,26 @@ class Ticket:
     headers: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime
     max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedAnswer:
+    """What a request with an ``Idempotency-Key`` was answered, for whoever repeats it.
+
+    Attributes:
+        key: a hash of the key and its owner.
+        request: a hash of the request, which a repeat must have too.
+    """
+
+    key: str
+    request: str
+    video_id: str
+    ticket: Ticket
+    answered_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.answered_at + KEYED_TTL
 
 
 class Storage(Protocol):
@@ -129,14 +151,18 @@ class Videos(Protocol):
     Every write of a record is also delivered to ``publish_changes``: at least once, in order per video.
     """
 
-    def add(self, video: Video, charge: Charge | None = None) -> Video:
-        """Write a new record and return it as stored; apply ``charge`` in the same transaction.
+    def add(self, video: Video, charge: Charge | None = None, keyed: KeyedAnswer | None = None) -> Video:
+        """Write a new record and return it as stored; apply ``charge`` and keep ``keyed`` in the same
+        transaction.
 
         Raises:
-            LostRace: the id exists.
+            LostRace: the id exists, or an answer with the same key that has not expired.
             QuotaExceeded: the charge does not fit. Concurrent calls never exceed the quota
                 together.
         """
+
+    def answered(self, key: str, now: datetime) -> KeyedAnswer | None:
+        """The answer that was kept under ``key``, unless it has expired; never a stale read."""
 
     def get(self, video_id: str) -> Video:
         """The latest version of the record. Raises UnknownVideo."""
@@ -177,7 +203,7 @@ class Videos(Protocol):
     def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
         """At most ``limit`` (1 to 100) videos of ``owner`` with ids below ``after``, highest id
         (newest) first. An index query, never a scan; eventually consistent: a video that was
-        just added may be missing."""
+        just added may be missing. No adapter but the local one finds the videos of nobody (``""``)."""
 
     def overdue(self, now: datetime, *, limit: int) -> list[Video]:
         """At most ``limit`` videos whose ``recover_at`` has passed, longest overdue first as far

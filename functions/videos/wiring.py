@@ -25,6 +25,7 @@ class HttpSettings:
     allowed_origins: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
     access: Access | None
+    lists_everybodys: bool  # on a laptop only: on AWS, that would show all ids to whoever asks
 
 
 @cache
@@ -67,6 +68,7 @@ def http_settings() -> HttpSettings:
         allowed_origins=_listed(os.environ.get("ALLOWED_ORIGINS", "*")) or ("*",),
         allowed_hosts=_listed(os.environ.get("ALLOWED_HOSTS", "")),
         access=_access(os.environ),
+        lists_everybodys=os.environ.get("STORAGE_MODE") == "local",
     )
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from videos.errors import UnknownVideo
 from videos.steps.check_upload import check_upload
-from videos.steps.request_upload import UploadRequest, request_upload
+from videos.steps.request_upload import request_upload
 from videos.steps.transcode_video import transcode_video
 
 
-def ticketed(service, **wanted):
-    request = {"filename": "cat.mp4", "content_type": "video/mp4", "size": 1024**2}
-    video, _ = request_upload(UploadRequest(**request | wanted), service)
+def ticketed(service, *, size=1024**2, **wanted):
+    request = {"filename": "cat.mp4", "content_type": "video/mp4", "facts": {"size_bytes": size}}
+    video, _ = request_upload(service, **request | wanted)
     return video
 
 

@@ -27,9 +27,8 @@ from videos import tools
 from videos.errors import UnknownVideo
 from videos.model import State, Video
 from videos.ports import Job
-from videos.quota import Charge
 from videos.service import Service
-from videos.steps.request_upload import UploadRequest, request_upload
+from videos.steps.request_upload import request_upload
 from videos.stores.local import jobs
 
 VISIBILITY_S = 180
@@ -72,8 +71,8 @@ class World:
     # ── What clients do ──────────────────────────────────────────────────────────
 
     def ticket(self) -> Video:
-        request = UploadRequest(filename="cat.mp4", content_type="video/mp4", size=1000)
-        return request_upload(request, self.service)[0]
+        request = {"filename": "cat.mp4", "content_type": "video/mp4", "facts": {"size_bytes": 1000}}
+        return request_upload(self.service, **request)[0]
 
     def send(self, video: Video, file: Path) -> Video:
         self.service.storage.save(file, video.inbox_key, content_type="video/mp4")
@@ -237,8 +236,8 @@ class _Remembered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._videos, name)
 
-    def add(self, video: Video, charge: Charge | None = None) -> Video:
-        return self._remember(self._videos.add, video, charge)
+    def add(self, video: Video, *more: Any) -> Video:
+        return self._remember(self._videos.add, video, *more)
 
     def update(self, video: Video) -> Video:
         return self._remember(self._videos.update, video)

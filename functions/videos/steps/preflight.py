@@ -10,30 +10,13 @@ from videos.model import Media
 from videos.service import Service
 
 MAX_CODEC_CHARS = 32  # of the name an app sends; the error message repeats it
-# The names of iOS, Android and MP4 for ffprobe's h264 and hevc.
+# The names of iOS, Android and MP4 for ffprobe's. In RFC 6381's, profile and level follow a dot.
 CODECS = {
     **dict.fromkeys(("avc1", "avc", "avc3", "h.264", "x264", "video/avc"), "h264"),
     **dict.fromkeys(("hvc1", "hev1", "h265", "h.265", "x265", "video/hevc"), "hevc"),
+    "vp09": "vp9",
+    "av01": "av1",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreflightRequest:
-    """What a phone's picker or camera knows about a clip, named as in ``specs``; every field is optional.
-
-    ``width`` and ``height`` are as displayed, or as coded if ``rotation`` is given.
-    """
-
-    size: int | None = None
-    duration: float | None = None
-    width: int | None = None
-    height: int | None = None
-    rotation: int | None = None
-    codec: str | None = None
-    fps: float | None = None
-    color_primaries: str | None = None
-    color_transfer: str | None = None
-    color_space: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +31,50 @@ class Preflight:
     fitting_bit_rate: int | None
 
 
-def preflight(request: PreflightRequest, service: Service) -> Preflight:
-    """Apply the rules that can be judged before the upload."""
-    swapped = (request.rotation or 0) % 180 == 90
+def preflight(
+    service: Service,
+    *,
+    size_bytes: int | None = None,
+    duration_s: float | None = None,
+    width_px: int | None = None,
+    height_px: int | None = None,
+    rotation: int = 0,
+    codec: str | None = None,
+    frame_rate: float | None = None,
+    color_primaries: str | None = None,
+    color_transfer: str | None = None,
+    color_space: str | None = None,
+) -> Preflight:
+    """Apply the rules that can be judged before the upload, by what is known.
+
+    Args:
+        width_px, height_px: as displayed, or as coded if there is a ``rotation``, in degrees.
+        codec: as ffprobe, iOS, Android or RFC 6381 name it.
+    """
+    swapped = rotation % 180 == 90
     facts = {
-        "size_bytes": request.size,
-        "duration_s": request.duration,
-        "width_px": request.height if swapped else request.width,
-        "height_px": request.width if swapped else request.height,
-        "codec": _codec(request.codec),
-        "frame_rate": request.fps,
-        "color_primaries": request.color_primaries,
-        "color_transfer": request.color_transfer,
-        "color_space": request.color_space,
+        "size_bytes": size_bytes,
+        "duration_s": duration_s,
+        "width_px": height_px if swapped else width_px,
+        "height_px": width_px if swapped else height_px,
+        "codec": _codec(codec),
+        "frame_rate": frame_rate,
+        "color_primaries": color_primaries,
+        "color_transfer": color_transfer,
+        "color_space": color_space,
     }
     known: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
-    media = Media(**{"content": "", "size_bytes": 0, **known, "rotation": (request.rotation or 0) % 360})
+    media = Media(**{"content": "", "size_bytes": 0, **known, "rotation": rotation % 360})
     violations, unjudged = rules.preflight(media, known.keys(), service.spec)
     fitting = None
-    if request.duration and request.duration > 0:
-        kept_s = min(request.duration, service.spec.max_duration_s)
+    if duration_s and duration_s > 0:
+        kept_s = min(duration_s, service.spec.max_duration_s)
         fitting = fitting_bit_rate(kept_s, max_bytes=service.spec.max_bytes)
     return Preflight(violations=violations, unjudged=unjudged, fitting_bit_rate=fitting)
 
 
 def _codec(name: str | None) -> str | None:
-    return CODECS.get(name.lower(), name.lower())[:MAX_CODEC_CHARS] if name else None
+    if not name:
+        return None
+    name = name.lower()
+    return CODECS.get(name, CODECS.get(name.partition(".")[0], name))[:MAX_CODEC_CHARS]

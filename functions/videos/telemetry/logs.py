@@ -50,13 +50,18 @@ def logged(handler: Handler[Result]) -> Handler[Result]:
         logger.thread_safe_append_keys(
             function_name=context.function_name,
             function_request_id=context.aws_request_id,
-            correlation_id=event.get("requestContext", {}).get("requestId", context.aws_request_id),
+            correlation_id=request_id(event, context),
         )
         if video_id := (event.get("pathParameters") or {}).get("video_id"):
             about(video_id)
         return handler(event, context)
 
     return invocation
+
+
+def request_id(event: dict[str, Any], context: LambdaContext) -> str:
+    """API Gateway's id of the request; Lambda's, if another event calls the function."""
+    return str(event.get("requestContext", {}).get("requestId") or context.aws_request_id)
 
 
 def about(video_id: str | None) -> None:

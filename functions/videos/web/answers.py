@@ -5,7 +5,7 @@ as null. Sizes are in bytes, pictures in px, durations in seconds unless a name 
 rates in bits per second.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -15,6 +15,8 @@ from videos.suggestions import SuggestionsFor
 
 Timestamp = Annotated[str, Meta(description="ISO 8601, in UTC", extra_json_schema={"format": "date-time"})]
 Url = Annotated[str, Meta(description="Absolute", extra_json_schema={"format": "uri"})]
+Given = Annotated[str | UnsetType, Meta(description="As the request for the ticket gave it, if it did")]
+GivenObject = Annotated[dict[str, Any] | UnsetType, Meta(description="The same")]
 
 
 class Links(Struct, frozen=True, kw_only=True):
@@ -28,13 +30,13 @@ class Upload(Struct, frozen=True, kw_only=True):
     """How to send the file to storage.
 
     POST: a multipart form of ``fields``, in order, then the file as the field ``file``.
-    PUT: the raw bytes, with exactly ``headers``.
+    PUT: the raw bytes, with exactly ``headers``, and the Content-Length that every client sends by itself.
     """
 
     method: Literal["POST", "PUT"]
     url: Url
-    fields: dict[str, str]
-    headers: dict[str, str]
+    fields: Annotated[dict[str, str] | UnsetType, Meta(description="With POST only")] = UNSET
+    headers: Annotated[dict[str, str] | UnsetType, Meta(description="With PUT only")] = UNSET
     expires_at: Timestamp
     max_bytes: int
 
@@ -109,6 +111,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
         int | None,
         Meta(description="bit/s of video that keeps the file below the size limit; null without duration"),
     ]
+    ignored: Annotated[
+        list[str] | UnsetType, Meta(description="Fields of the request that no rule knows, if there are any")
+    ] = UNSET
 
 
 class Ending(Struct, frozen=True, kw_only=True):
@@ -143,18 +148,94 @@ class ErrorAnswer(Ending, frozen=True, kw_only=True):
     state: Annotated[State | UnsetType, Meta(description="With code not_playable")] = UNSET
 
 
-class Status(Struct, frozen=True, kw_only=True):
-    """The answer to GET /videos/{id}/status. The last five are there once the video is rejected,
-    failed or expired.
-    """
+class Following(Struct, frozen=True, kw_only=True):
+    """What a status says of a video in any state."""
 
     id: str
-    state: State
+    state: str
     progress: Annotated[int, Meta(description="0 to 100; never decreases")]
     playable: bool
     updated_at: Timestamp
     retry_after_ms: Annotated[int | None, Meta(description="When to poll again; null: the state is final")]
     time_left_ms: Annotated[int | None, Meta(description="An estimate; null if there is none")]
+    external_id: Given = UNSET
+    custom: GivenObject = UNSET
+
+
+class AwaitingUpload(Following, frozen=True, kw_only=True):
+    """A ticket was issued."""
+
+    state: Literal["awaiting_upload"]
+    retry_after_ms: int
+
+
+class Queued(Following, frozen=True, kw_only=True):
+    """The file meets the spec and waits for a worker; it plays already if it could be copied."""
+
+    state: Literal["queued"]
+    retry_after_ms: int
+
+
+class Processing(Following, frozen=True, kw_only=True):
+    """A worker has started."""
+
+    state: Literal["processing"]
+    retry_after_ms: int
+
+
+class Completed(Following, frozen=True, kw_only=True):
+    """Every output is published."""
+
+    state: Literal["completed"]
+    retry_after_ms: None
+
+
+class Ended(Following, frozen=True, kw_only=True):
+    """What a status says of a video that came to nothing."""
+
+    retry_after_ms: None
+    error: str
+    suggestions: list[str]
+    suggestions_for: Annotated[SuggestionsFor, Meta(description="The suggestions by reader")]
+
+
+class Rejected(Ended, frozen=True, kw_only=True):
+    """The file violates the spec."""
+
+    state: Literal["rejected"]
+    code: Literal["video_refused"]
+    violations: list[Violation]
+
+
+class Failed(Ended, frozen=True, kw_only=True):
+    """Processing failed after every retry."""
+
+    state: Literal["failed"]
+    code: Literal["processing_failed"]
+
+
+class Expired(Ended, frozen=True, kw_only=True):
+    """Nothing was uploaded before the ticket expired."""
+
+    state: Literal["expired"]
+    code: Literal["upload_expired"]
+
+
+STATUS_IN: dict[State, type[Following]] = {
+    State.AWAITING_UPLOAD: AwaitingUpload,
+    State.QUEUED: Queued,
+    State.PROCESSING: Processing,
+    State.COMPLETED: Completed,
+    State.REJECTED: Rejected,
+    State.FAILED: Failed,
+    State.EXPIRED: Expired,
+}
+
+
+class Status(Following, frozen=True, kw_only=True):
+    """The answer to GET /videos/{id}/status in whatever state: any of ``STATUS_IN``."""
+
+    state: State
     error: str | UnsetType = UNSET
     suggestions: list[str] | UnsetType = UNSET
     suggestions_for: SuggestionsFor | UnsetType = UNSET
@@ -207,8 +288,8 @@ class Rendition(Struct, frozen=True, kw_only=True):
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
-    """The answer to GET /videos/{id}/metadata. What is not known yet is null. The last five are there
-    once the video is rejected, failed or expired.
+    """The answer to GET /videos/{id} and …/metadata. What is not known yet is null. ``error`` and what
+    follows it are there once the video is rejected, failed or expired.
     """
 
     id: str
@@ -231,6 +312,8 @@ class Metadata(Struct, frozen=True, kw_only=True):
     sprite_vtt: Annotated[Url | None, Meta(description="WebVTT: which part of the sprite belongs to when")]
     warnings: Annotated[list[str], Meta(description="What was assumed about an accepted file")]
     links: Links
+    external_id: Given = UNSET
+    custom: GivenObject = UNSET
     error: str | UnsetType = UNSET
     suggestions: list[str] | UnsetType = UNSET
     suggestions_for: SuggestionsFor | UnsetType = UNSET

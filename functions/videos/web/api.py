@@ -1,6 +1,8 @@
 """What every HTTP handler shares: the resolver, request bodies, and the status code of each error."""
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -14,7 +16,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from videos import errors
 from videos.errors import UnknownRoute, VideoError
 from videos.suggestions import SuggestionsFor
-from videos.telemetry.logs import TOOL_FAILED, UNHANDLED, logger
+from videos.telemetry.logs import TOOL_FAILED, UNHANDLED, logger, request_id
 from videos.web.answers import ErrorAnswer
 from videos.web.tokens import Access
 
@@ -36,6 +38,7 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.UnknownVideo: HTTPStatus.NOT_FOUND,
     errors.NotPlayable: HTTPStatus.CONFLICT,
     errors.Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.KeyReused: HTTPStatus.CONFLICT,
     errors.WrongMove: HTTPStatus.CONFLICT,
     errors.LostRace: HTTPStatus.CONFLICT,
     errors.BadMedia: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -45,11 +48,14 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 # What a web page may read of an answer besides its body (CORS).
-EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate"]
+EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"]
+REQUEST_ID = "X-Request-Id"  # in every answer, and as correlation_id in every log line about the request
+IDEMPOTENCY_KEY = "Idempotency-Key"
 ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
 
 MAX_JSON_BYTES = 64 * 1024  # requests have some hundred; parsed, JSON can take thirty times its size
 MAX_ECHO_CHARACTERS = 200
+KEY_PATTERN = "[!-~]{1,255}"
 _TRY_AGAIN = "Try again in a moment; the request itself may be fine."
 # In every answer, unless a route sets another Cache-Control: answers contain passes, tickets and names.
 SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -76,6 +82,7 @@ class Api(APIGatewayRestResolver):
         answer: dict[str, Any] = super().resolve(event, context)
         for name, value in SAFE_HEADERS.items():
             answer["multiValueHeaders"].setdefault(name, [value])
+        answer["multiValueHeaders"][REQUEST_ID] = [request_id(event, context)]
         if event["httpMethod"] == "HEAD":
             answer["body"] = ""
         return answer
@@ -92,7 +99,7 @@ def make_api(allowed_origins: Sequence[str], public_url: str = "") -> Api:
         cors=CORSConfig(
             allow_origin=first,
             extra_origins=others,
-            allow_headers=["If-None-Match"],
+            allow_headers=["If-None-Match", IDEMPOTENCY_KEY],
             expose_headers=EXPOSED_HEADERS,
             max_age=86400,
         ),
@@ -167,8 +174,27 @@ def base_url(app: APIGatewayRestResolver, public_url: str) -> str:
     return f"https://{context['domainName']}/{context['stage']}"
 
 
-def json_body(app: APIGatewayRestResolver, decoder: msgspec.json.Decoder[Body], example: str) -> Body:
-    """The JSON body of a request, decoded.
+def repeatable_key(app: APIGatewayRestResolver, owner: str) -> str | None:
+    """A hash of the request's ``Idempotency-Key`` and its owner; None without one. Raises BadRequest."""
+    key = app.current_event.headers.get(IDEMPOTENCY_KEY.lower())
+    if key is None:
+        return None
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise errors.BadRequest(
+            f"{IDEMPOTENCY_KEY} must have 1 to 255 characters of ASCII, without spaces.",
+            suggestions=["Send a new UUID with every new request, and the same one with a repeat."],
+        )
+    return hashed(f"{owner}\n{key}")
+
+
+def hashed(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def json_body(
+    app: APIGatewayRestResolver, decoder: msgspec.json.Decoder[Body], example: str
+) -> tuple[Body, list[str]]:
+    """The JSON body of a request, decoded, and the names of all its fields.
 
     Args:
         decoder: made at import. Two threads that build one at the same time can crash the process.
@@ -193,7 +219,8 @@ def json_body(app: APIGatewayRestResolver, decoder: msgspec.json.Decoder[Body], 
     try:
         parsed = json.loads(app.current_event.decoded_body or "", parse_constant=_reject_constant)
         # Half a surrogate pair, as in a file name cut off by its app, is legal in JSON but not in UTF-8.
-        return decoder.decode(json.dumps(parsed, ensure_ascii=False).encode(errors="ignore"))
+        text = json.dumps(parsed, ensure_ascii=False).encode(errors="ignore")
+        return decoder.decode(text), list(parsed)
     except msgspec.ValidationError as error:
         raise errors.BadRequest(
             f"Invalid request: {_shortened(error)}.", suggestions=[f"Send {example}."]

@@ -4,11 +4,16 @@ import io
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from videos.errors import BadRequest
+from videos.web.requests import Custom, ExternalId
 
 MAX_PARTS = 100
-UNTYPED = "application/octet-stream"  # what curl says of a .mov; the check finds out what it is
+_external_id = msgspec.json.Decoder(ExternalId)
+_custom = msgspec.json.Decoder(Custom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +22,17 @@ class SentFile:
     filename: str
     content_type: str
     poster_time: float
+    external_id: str
+    custom: dict[str, Any]
 
 
 def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
-    """Write the form's file into ``folder``; of the fields, only ``poster_time`` is read.
+    """Write the form's file into ``folder``; of the fields, ``poster_time``, ``external_id`` and ``custom``
+    are read.
 
     Raises:
         BadRequest: the body is not a form, the form does not hold exactly one file, or
-            ``poster_time`` is not a number.
+            a field is not of its type.
     """
     from multipart import MultipartParser, parse_options_header  # deferred: most uploads ask for a ticket
 
@@ -46,7 +54,8 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
         ) from None
     if len(parts) > MAX_PARTS:
         raise BadRequest(
-            f"The form has more than {MAX_PARTS} parts.", suggestions=["Send the file and poster_time only."]
+            f"The form has more than {MAX_PARTS} parts.",
+            suggestions=["Send the file and the documented fields only."],
         )
     files = [part for part in parts if part.filename is not None]
     if len(files) != 1:
@@ -63,8 +72,10 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
     return SentFile(
         path,
         filename=sent.filename.encode("latin-1").decode(errors="replace"),
-        content_type="video/mp4" if sent.content_type == UNTYPED else sent.content_type,
+        content_type=sent.content_type,
         poster_time=_seconds(fields.get("poster_time") or b"0"),
+        external_id=_text(fields.get("external_id") or b""),
+        custom=_object(fields.get("custom") or b"{}"),
     )
 
 
@@ -74,4 +85,23 @@ def _seconds(value: bytes) -> float:
     except ValueError:
         raise BadRequest(
             "poster_time must be a number.", suggestions=["Send seconds, such as 1.5, or leave it out."]
+        ) from None
+
+
+def _text(value: bytes) -> str:
+    text = value.decode(errors="replace")
+    try:
+        return _external_id.decode(msgspec.json.encode(text))
+    except msgspec.ValidationError as error:
+        raise BadRequest(
+            f"Invalid external_id: {error}.", suggestions=["Send a shorter one, or leave it out."]
+        ) from None
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    try:
+        return _custom.decode(value)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        raise BadRequest(
+            "custom must be a JSON object.", suggestions=['Send one such as {"draft": 7}, or leave it out.']
         ) from None

@@ -1,9 +1,11 @@
 """Videos as the API answers them. Every URL is absolute; storage keys stay inside."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import asdict
 
 from videos import policy, ports
@@ -12,15 +14,16 @@ from videos.model import Audio, Media, Output, OutputName, State, Video
 from videos.suggestions import SuggestionsFor
 from videos.web import passes, playlists
 from videos.web.answers import (
+    STATUS_IN,
     AudioSpecs,
     CheckedUpload,
     Ending,
+    Following,
     Links,
     ListedVideo,
     Metadata,
     Rendition,
     Specs,
-    Status,
     StorageInfo,
     Ticket,
     Upload,
@@ -33,6 +36,13 @@ _UPLOAD_AGAIN = (
 )
 _NEW_TICKET = "Nothing was uploaded in time. Request a new ticket with POST /upload."
 ENDINGS = {
+    State.REJECTED: Ending(  # every rejected video has violations, which say more
+        error="The file violates the spec.",
+        suggestions=[],
+        suggestions_for=SuggestionsFor(),
+        code=Rejected.code,
+        violations=[],
+    ),
     State.FAILED: Ending(
         error="The video could not be processed.",
         suggestions=[_UPLOAD_AGAIN],
@@ -56,8 +66,8 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
         upload=Upload(
             method=ticket.method,
             url=ticket.url,
-            fields=dict(ticket.fields),
-            headers=dict(ticket.headers),
+            fields=dict(ticket.fields) or UNSET,
+            headers=dict(ticket.headers) or UNSET,
             expires_at=ticket.expires_at.isoformat(),
             max_bytes=ticket.max_bytes,
         ),
@@ -76,13 +86,17 @@ def checked_upload(video: Video, media: Media, base_url: str) -> CheckedUpload:
 
 
 def preflight(
-    problems: Sequence[Violation], unjudged: Sequence[str], fitting_bit_rate: int | None
+    problems: Sequence[Violation],
+    unjudged: Sequence[str],
+    fitting_bit_rate: int | None,
+    ignored: Sequence[str] = (),
 ) -> Verdict:
     return Verdict(
         accepted=not problems,
         violations=list(problems),
         unjudged=list(unjudged),
         fitting_bit_rate=fitting_bit_rate,
+        ignored=list(ignored) or UNSET,
     )
 
 
@@ -100,8 +114,8 @@ def retry_after_ms(video: Video, now: datetime) -> int | None:
     return policy.poll_after_ms((now - since).total_seconds(), bands)
 
 
-def status(video: Video, now: datetime) -> Status:
-    return Status(
+def status(video: Video, now: datetime) -> Following:
+    return STATUS_IN[video.state](
         id=video.id,
         state=video.state,
         progress=video.progress,
@@ -109,6 +123,7 @@ def status(video: Video, now: datetime) -> Status:
         updated_at=video.updated_at.isoformat(),
         retry_after_ms=retry_after_ms(video, now),
         time_left_ms=None if video.time_left_s is None else round(video.time_left_s * 1000),
+        **_given(video),
         **_error_fields(video),
     )
 
@@ -152,6 +167,7 @@ def metadata(video: Video, base_url: str) -> Metadata:
         sprite_vtt=_output_url(video, OutputName.SPRITE, "sprite.vtt", base_url),
         warnings=list(video.warnings),
         links=links(video, base_url),
+        **_given(video),
         **_error_fields(video),
     )
 
@@ -217,15 +233,28 @@ def ending(video: Video) -> Ending | None:
     return ENDINGS.get(video.state)  # video.failure is for operators: it may hold what a tool printed
 
 
+def _given(video: Video) -> dict[str, Any]:
+    """The app's own fields, if it sent any."""
+    return {
+        "external_id": video.external_id or UNSET,
+        "custom": json.loads(video.custom) if video.custom else UNSET,
+    }
+
+
 def _error_fields(video: Video) -> dict[str, Any]:
-    """The fields of ``Status`` and ``Metadata`` that only a video with an ``ending`` has."""
+    """The fields of a status and of ``Metadata`` that only a video with an ``ending`` has."""
     ended = ending(video)
-    return asdict(ended) if ended else {}
+    return {name: value for name, value in asdict(ended).items() if value is not UNSET} if ended else {}
 
 
 def links(video: Video, base_url: str) -> Links:
-    base = f"{base_url}/videos/{video.id}"
+    base = location(video, base_url)
     return Links(status=f"{base}/status", metadata=f"{base}/metadata")
+
+
+def location(video: Video, base_url: str) -> str:
+    """The video as a resource: GET is its metadata, DELETE deletes it."""
+    return f"{base_url}/videos/{video.id}"
 
 
 def video_url(video: Video, base_url: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Change, Page
+from videos.ports import Change, KeyedAnswer, Page
 from videos.quota import Charge
 from videos.stores.aws.clients import dynamodb_client, translate_errors, unavailable
 from videos.stores.aws.counts import COUNT_SHARDS, MAX_COUNTED_AT_ONCE, Counted, marks_and_sums
@@ -21,7 +21,10 @@ from videos.stores.aws.items import (
     counts_key,
     from_attribute,
     item_of,
+    item_of_answer,
     key_of,
+    keyed_key,
+    keyed_of,
     sortable,
     video_of,
 )
@@ -70,27 +73,37 @@ class DynamoVideos:
     Counters are in separate items, ``counts#<slot>#<shard>``; the shards keep writers from conflicting.
     A change that was counted has a mark, ``counted#<video>#<version>``, until the stream has forgotten it.
     The ``uploads`` and ``size_bytes`` that an owner has used of a day's quota are in ``quota#<owner>#<day>``.
+    What a request with an ``Idempotency-Key`` was answered is in ``keyed#<key>``, and expires.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._dynamodb = dynamodb_client()
 
-    def add(self, video: Video, charge: Charge | None = None) -> Video:
+    def add(self, video: Video, charge: Charge | None = None, keyed: KeyedAnswer | None = None) -> Video:
         written = replace(video, version=video.version + 1)
         put = self._put(written, condition="attribute_not_exists(id)")
-        if not charge:
-            reasons = self._retried(lambda: self._dynamodb.put_item(**put))
+        writes: list[TransactWriteItemTypeDef] = [{"Put": put}, *([self._kept(keyed)] if keyed else [])]
+        charged = [self._charge_item(charge)] if charge else []
+        if keyed or charge:
+            items = [*writes, *charged]
+            reasons = self._retried(lambda: self._dynamodb.transact_write_items(TransactItems=items))
         else:
-            both: list[TransactWriteItemTypeDef] = [{"Put": put}, self._charge_item(charge)]
-            reasons = self._retried(lambda: self._dynamodb.transact_write_items(TransactItems=both))
+            reasons = self._retried(lambda: self._dynamodb.put_item(**put))
         if not reasons:
             return written
-        if reasons[0]["Code"] == CONDITION_FAILED:
+        if any(reason["Code"] == CONDITION_FAILED for reason in reasons[: len(writes)]):
             raise _lost(video)
         assert charge
-        used = {name: from_attribute(value) for name, value in reasons[1].get("Item", {}).items()}
+        left = reasons[len(writes)].get("Item", {})
+        used = {name: from_attribute(value) for name, value in left.items()}
         raise charge.rejection(int(used.get("uploads", 0)), int(used.get("size_bytes", 0)))
+
+    def answered(self, key: str, now: datetime) -> KeyedAnswer | None:
+        with translate_errors("DynamoDB"):
+            answer = self._dynamodb.get_item(TableName=self._table, Key=keyed_key(key), ConsistentRead=True)
+        keyed = keyed_of(answer["Item"]) if "Item" in answer else None
+        return keyed if keyed and keyed.expires_at > now else None  # DynamoDB deletes it some day later
 
     def get(self, video_id: str) -> Video:
         if not 0 < len(video_id) <= MAX_ID_CHARACTERS:  # not a valid key
@@ -240,6 +253,17 @@ class DynamoVideos:
             time.sleep(uniform(0, pause_s))  # noqa: S311  jitter, not cryptography
         codes = {reason["Code"] for reason in reasons} - {"None"}
         raise unavailable("DynamoDB", ", ".join(sorted(codes)), is_rejection=False)
+
+    def _kept(self, keyed: KeyedAnswer) -> "TransactWriteItemTypeDef":
+        """Put ``keyed`` where no other is, or one that has expired and is not deleted yet."""
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": item_of_answer(keyed),
+                "ConditionExpression": "attribute_not_exists(id) OR expires_at <= :now",
+                "ExpressionAttributeValues": {":now": {"N": str(int(keyed.answered_at.timestamp()))}},
+            }
+        }
 
     def _charge_item(self, charge: Charge) -> "TransactWriteItemTypeDef":
         """The update that adds ``charge`` to what its owner has used that day, if enough is left."""

@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from videos.model import State, Video
 from videos.policy import KEPT_AFTER_ENDING
+from videos.ports import KeyedAnswer
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -22,6 +23,7 @@ from_attribute = TypeDeserializer().deserialize
 _to_json = msgspec.json.Encoder(decimal_format="number").encode
 # Built at import: two threads that build a decoder of one type at once crash the process (msgspec 0.22).
 _from_json = msgspec.json.Decoder(Video).decode
+_answer_of = msgspec.json.Decoder(KeyedAnswer).decode
 
 
 def item_of(video: Video) -> "dict[str, AttributeValueTypeDef]":
@@ -44,6 +46,18 @@ def video_of(item: "Mapping[str, AttributeValueTypeDef]") -> Video:
     return _from_json(_to_json(fields))
 
 
+def item_of_answer(keyed: KeyedAnswer) -> "dict[str, AttributeValueTypeDef]":
+    return {
+        **keyed_key(keyed.key),
+        "answer": {"S": msgspec.json.encode(keyed).decode()},
+        "expires_at": {"N": str(int(keyed.expires_at.timestamp()))},
+    }
+
+
+def keyed_of(item: "Mapping[str, AttributeValueTypeDef]") -> KeyedAnswer:
+    return _answer_of(item["answer"]["S"])
+
+
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -55,6 +69,10 @@ def sortable(at: datetime) -> str:
 
 def counts_key(slot: str, shard: int) -> "dict[str, AttributeValueTypeDef]":
     return key_of(f"counts#{slot}#{shard}")
+
+
+def keyed_key(key: str) -> "dict[str, AttributeValueTypeDef]":
+    return key_of(f"keyed#{key}")
 
 
 def key_of(video_id: str) -> "dict[str, AttributeValueTypeDef]":

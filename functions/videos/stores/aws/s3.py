@@ -68,7 +68,6 @@ class S3Storage:
             params: dict[str, Any] = {"Bucket": self._bucket, "Key": key, "ContentType": content_type}
             params["IfNoneMatch"] = ONCE["If-None-Match"]
             if exact_bytes is not None:
-                headers["Content-Length"] = str(exact_bytes)
                 params["ContentLength"] = exact_bytes
             url = self._signer.generate_presigned_url("put_object", Params=params, ExpiresIn=expires_in_s)
             return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)

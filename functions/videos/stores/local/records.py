@@ -11,7 +11,7 @@ import msgspec
 
 from videos.errors import LostRace, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Change, Page
+from videos.ports import Change, KeyedAnswer, Page
 from videos.quota import Charge
 from videos.stores.local.database import Database, Run
 from videos.telemetry import counters
@@ -50,23 +50,30 @@ class SqliteVideos:
                 owner TEXT, day TEXT, uploads INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
                 PRIMARY KEY (owner, day)
             ) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS keyed (
+                key TEXT PRIMARY KEY, expires_at REAL NOT NULL, answer BLOB NOT NULL
+            ) WITHOUT ROWID;
             """,
         )
         self._run = self._database.run
 
-    def add(self, video: Video, charge: Charge | None = None) -> Video:
+    def add(self, video: Video, charge: Charge | None = None, keyed: KeyedAnswer | None = None) -> Video:
         written = replace(video, version=video.version + 1)
         with self._database.transaction() as run:
             added = run(
                 "INSERT INTO videos VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING document",
                 video.id, *_columns(written),
             )  # fmt: skip
-            if not added:
+            if not added or (keyed and not _keep(keyed, run)):
                 raise _lost(video)
             _note(run, None, added[0][0])
             if charge:
                 _apply(charge, run)
         return written
+
+    def answered(self, key: str, now: datetime) -> KeyedAnswer | None:
+        select = "SELECT answer FROM keyed WHERE key = ? AND expires_at > ?"
+        return next((_answer(answer) for (answer,) in self._run(select, key, now.timestamp())), None)
 
     def get(self, video_id: str) -> Video:
         for (document,) in self._run("SELECT document FROM videos WHERE id = ?", video_id):
@@ -140,8 +147,10 @@ class SqliteVideos:
         return datetime.fromisoformat(updated_at) if updated_at else None
 
     def of_owner(self, owner: str, *, limit: int, after: str | None = None) -> Page:
+        # Only the first is in the index; the second goes through all videos, which a laptop can.
+        is_owned = f"AND {_OWNER} > ''" if owner else ""
         found = self._run(
-            f"SELECT id, document FROM videos WHERE {_OWNER} = ? AND {_OWNER} > '' "
+            f"SELECT id, document FROM videos WHERE {_OWNER} = ? {is_owned} "
             f"{'AND id < ?' if after else ''} ORDER BY id DESC LIMIT ?",
             owner, *((after,) if after else ()), limit + 1,
         )  # fmt: skip
@@ -160,6 +169,17 @@ class SqliteVideos:
         self._run("SELECT id FROM videos LIMIT 1")
 
 
+def _keep(keyed: KeyedAnswer, run: Run) -> bool:
+    """Whether no other answer is kept under its key."""
+    run("DELETE FROM keyed WHERE expires_at <= ?", keyed.answered_at.timestamp())
+    return bool(
+        run(
+            "INSERT INTO keyed VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING key",
+            keyed.key, keyed.expires_at.timestamp(), msgspec.json.encode(keyed),
+        )
+    )  # fmt: skip
+
+
 def _apply(charge: Charge, run: Run) -> None:
     select = "SELECT uploads, size_bytes FROM quotas WHERE owner = ? AND day = ?"
     [used] = run(select, charge.owner, charge.day) or [(0, 0)]
@@ -175,6 +195,7 @@ def _apply(charge: Charge, run: Run) -> None:
 
 # Built at import: two threads building a decoder of the same type crash the process (msgspec 0.22).
 _video = msgspec.json.Decoder(Video).decode
+_answer = msgspec.json.Decoder(KeyedAnswer).decode
 
 
 def _columns(video: Video) -> tuple[int, float | None, bytes]:

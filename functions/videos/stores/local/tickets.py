@@ -92,9 +92,8 @@ class Tickets:
     ) -> Ticket:
         """A PUT ticket for a raw body of this type under ``key``, of ``exact_bytes`` if given."""
         headers = {"Content-Type": content_type, **ONCE}
-        if exact_bytes is not None:
-            headers["Content-Length"] = str(exact_bytes)
-        url = self._signed_url("PUT", key, headers, expires_at.timestamp())
+        length = {} if exact_bytes is None else {"Content-Length": str(exact_bytes)}
+        url = self._signed_url("PUT", key, {**headers, **length}, expires_at.timestamp())
         return Ticket(method="PUT", url=url, headers=headers, expires_at=expires_at, max_bytes=max_bytes)
 
     def location(self, key: str) -> str:

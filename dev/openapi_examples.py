@@ -1,0 +1,110 @@
+"""Real answers of the handlers, as examples in the document: recorded once, kept in openapi_examples.json.
+
+They hold what differs from run to run (ids, times, signatures), so the document is made of the kept ones.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qsl
+
+from dev.clips import make_clip
+from local_aws.events import api_event, invoke, s3_event, sqs_event
+from videos import wiring
+from videos.errors import QuotaExceeded
+from videos.ports import Job
+from videos.web import api
+
+KEPT = Path(__file__).parent / "openapi_examples.json"
+BASE_URL = "https://api.example.com/v1"
+UPLOAD = {
+    "filename": "IMG_0042.MOV",
+    "content_type": "video/quicktime",
+    "size": 5242880,
+    "external_id": "draft-7",
+}
+PREFLIGHT = {"size": 9000000, "duration_ms": 75000, "width": 720, "height": 1280, "codec": "avc1.640028"}
+Examples = dict[str, dict[str, Any]]  # by operation id and "request", or the status and what it is about
+
+
+def kept() -> Examples:
+    examples: Examples = json.loads(KEPT.read_text())
+    return examples
+
+
+def record() -> Examples:
+    """Take a clip through the local handlers, and note what they answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"STORAGE_MODE": "local", "LOCAL_FOLDER": f"{folder}/data", "PUBLIC_URL": BASE_URL}
+        with patch.dict("os.environ", settings):
+            return _answers(Path(folder))
+
+
+def _answers(folder: Path) -> Examples:
+    wiring.service.cache_clear()
+    wiring.http_settings.cache_clear()
+    service = wiring.service()
+    good = make_clip(folder / "good.mp4", seconds=3)
+    bad = make_clip(folder / "bad.mp4", seconds=1, size="1920x1080")
+
+    def ticket(**wanted: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = call("POST", "/upload", UPLOAD | wanted)
+        return answer
+
+    def checked(clip: Path) -> str:
+        video_id: str = ticket()["id"]
+        service.storage.save(clip, f"uploads/{video_id}", content_type="video/quicktime")
+        invoke("check_upload", s3_event(f"uploads/{video_id}", size_bytes=1, etag="e"), 60)
+        return video_id
+
+    waiting, rejected, done = ticket(), checked(bad), checked(good)
+    queued = call("GET", f"/videos/{done}/status")
+    invoke("transcode_video", sqs_event(Job(video_id=done, receipt="r", receives=1)), 300)
+    keyed = {"idempotency-key": "0b0d8f3e"}
+    call("POST", "/upload", UPLOAD, keyed)
+    quota = {"uploads": {"limit": 20, "used": 20}, "bytes": {"limit": 0, "used": 125829120}}
+    exceeded = QuotaExceeded(quota, resets_at=service.now(), retry_after_s=60)
+    return {
+        "requestUpload": {
+            "request": UPLOAD,
+            "201 a ticket for a form": waiting,
+            "201 a ticket for PUT": ticket(method="PUT"),
+            "400 a misspelt field": call("POST", "/upload", UPLOAD | {"postertime": 1}),
+            "409 a key of another body": call("POST", "/upload", UPLOAD | {"size": 1}, keyed),
+            "415 a picture": ticket(content_type="image/jpeg"),
+            "422 too large": ticket(size=9000000),
+            "429 no quota left": api.answer(exceeded)[1],
+        },
+        "preflight": {"request": PREFLIGHT, "200 too long": call("POST", "/preflight", PREFLIGHT)},
+        "listVideos": {"200 a page": call("GET", "/videos?limit=2")},
+        "getVideo": {"200 completed": call("GET", f"/videos/{done}")},
+        "getMetadata": {"200 rejected": call("GET", f"/videos/{rejected}/metadata")},
+        "getStatus": {
+            "200 awaiting_upload": call("GET", f"/videos/{waiting['id']}/status"),
+            "200 queued": queued,
+            "200 completed": call("GET", f"/videos/{done}/status"),
+            "200 rejected": call("GET", f"/videos/{rejected}/status"),
+            "404 unknown": call("GET", "/videos/0192d3a4-5b6c-7d8e-9f01-23456789abcd/status"),
+        },
+        "getFile": {"409 not yet": call("GET", f"/videos/{waiting['id']}/video.mp4")},
+        "checkHealth": {"200 ok": call("GET", "/health")},
+    }
+
+
+def call(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    """The JSON that a handler answers."""
+    path, _, query = path.partition("?")
+    function = "request_upload" if method == "POST" else "check_health" if path == "/health" else "read_video"
+    event = api_event(
+        method,
+        path,
+        path,
+        {},
+        json.dumps(body).encode() if body else b"",
+        headers={"content-type": "application/json", **(headers or {})}.items(),
+        query=parse_qsl(query),
+    )
+    return json.loads(invoke(function, event, 60)["body"])
