@@ -17,7 +17,9 @@ td, th { border-bottom: 1px solid var(--line); padding: 0.25rem 0.75rem 0.25rem 
 td, th { text-align: left; vertical-align: top; }
 summary { cursor: pointer; }
 .method { border: 1px solid; border-radius: 4px; font-size: 0.8rem; padding: 0 0.4rem; }
-nav ul { columns: 2; list-style: none; padding: 0; }
+nav ul { columns: 20rem 2; list-style: none; padding: 0; }
+nav, h3, td { overflow-wrap: anywhere; }
+h2 code, h3 code { font-size: 1.1rem; }
 """
 METHODS = ("get", "post", "put", "delete")
 
