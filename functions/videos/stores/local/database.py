@@ -44,7 +44,8 @@ class Database:
             try:
                 yield lambda statement, *values: connection.execute(statement, values).fetchall()
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite rolls back by itself if the disk is full
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
