@@ -29,7 +29,7 @@ def resolve(lock: Path, machine: str, python: str) -> subprocess.CompletedProces
     """Look for a wheel of each package in a lock; nothing is installed."""
     command = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--no-build"]
     command += ["--target", "nowhere", "--python-platform", machine, "--python-version", python]
-    command += ["--quiet", "--require-hashes", "--requirement", str(lock)]
+    command += ["--quiet", "--system-certs", "--require-hashes", "--requirement", str(lock)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
