@@ -12,10 +12,11 @@ from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 from dev.clips import make_clip
-from local_aws.events import api_event, invoke, s3_event, sqs_event
+from local_aws.events import api_event, invoke, s3_event, sqs_event, stream_event
 from videos import wiring
 from videos.errors import QuotaExceeded
 from videos.ports import Job
+from videos.stores.local.records import SqliteVideos
 from videos.web import api
 
 KEPT = Path(__file__).parent / "openapi_examples.json"
@@ -67,6 +68,8 @@ def _answers(folder: Path) -> Examples:
     call("POST", "/upload", UPLOAD, keyed)
     quota = {"uploads": {"limit": 20, "used": 20}, "bytes": {"limit": 0, "used": 125829120}}
     exceeded = QuotaExceeded(quota, resets_at=service.now(), retry_after_s=60)
+    assert isinstance(service.videos, SqliteVideos)
+    invoke("publish_changes", stream_event(service.videos.outbox(limit=1000)), 60)  # health tells of all of it
     return {
         "requestUpload": {
             "request": UPLOAD,
