@@ -69,7 +69,7 @@ def _answers(folder: Path) -> Examples:
     quota = {"uploads": {"limit": 20, "used": 20}, "bytes": {"limit": 0, "used": 125829120}}
     exceeded = QuotaExceeded(quota, resets_at=service.now(), retry_after_s=60)
     assert isinstance(service.videos, SqliteVideos)
-    invoke("publish_changes", stream_event(service.videos.outbox(limit=1000)), 60)  # health tells of all of it
+    invoke("publish_changes", stream_event(service.videos.outbox(limit=1000)), 60)  # health tells of it
     return {
         "requestUpload": {
             "request": UPLOAD,
