@@ -256,7 +256,12 @@ def _recorded(command: list[str], source: Path, *, listens: bool) -> _Tape:
         )
     except BadMedia as error:
         refusal = str(error)
-    written = {path for path, state in _files(source.parent).items() if found.get(path) != state}
+    # Another tool, or what works on its file, may write beside this one: its own files are in its command.
+    written = {
+        path
+        for path, state in _files(source.parent).items()
+        if found.get(path) != state and str(path) in command
+    }
     return _Tape(
         {path.relative_to(source.parent).as_posix(): path.read_bytes() for path in written},
         printed,
