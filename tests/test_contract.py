@@ -174,6 +174,7 @@ def test_deleting_a_missing_object_is_not_an_error(rig):
     rig.storage.delete("never-was")
 
 
+@pytest.mark.thorough
 def test_more_than_a_thousand_objects_are_listed_and_deleted(rig, tmp_path):
     file = in_a_file(tmp_path, b"1")
     for number in range(1001):
@@ -612,6 +613,7 @@ def test_many_changes_are_counted_at_once(rig):
     assert rig.videos.count([]) == []
 
 
+@pytest.mark.thorough
 def test_changes_of_many_hours_are_counted_at_once(rig):
     now = datetime.now(UTC)
     changes = [a_change(f"v{number}", at=now - number * timedelta(minutes=10)) for number in range(120)]
@@ -621,6 +623,7 @@ def test_changes_of_many_hours_are_counted_at_once(rig):
     assert rig.videos.counted(timedelta(hours=30)) == {"accepted": 120}
 
 
+@pytest.mark.thorough
 def test_changes_that_are_counted_by_many_at_once_are_all_counted_once(rig):
     def count(worker: int) -> None:
         for number in range(5):

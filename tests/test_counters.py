@@ -82,6 +82,7 @@ def test_the_last_hour_spans_seven_slots():
     assert len(slots) == 7
 
 
+@pytest.mark.thorough
 def test_every_outcome_is_counted_once(service, clip):
     transcode_video(checked(service, clip()).id, service)
     checked(service, clip(size="640x480"))

@@ -114,6 +114,7 @@ def test_the_page_of_the_demo_can_be_opened_until_ctrl_c(tmp_path, clip):
         httpx.get(f"{idle.url}/health")
 
 
+@pytest.mark.thorough
 def test_system_stability_flow(server, clip, tmp_path):
     """Good, bad and broken clips at once, read all the while: all end as they should, health stays ok."""
     broken = tmp_path / "broken.mp4"
@@ -143,6 +144,7 @@ def test_system_stability_flow(server, clip, tmp_path):
     assert not list((server.data / "work").iterdir())
 
 
+@pytest.mark.thorough
 def test_a_clip_made_by_the_demo_itself_passes(server, tmp_path):
     app = App(server.url)
 

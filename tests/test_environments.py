@@ -96,6 +96,7 @@ def sent(server: Server, clip) -> httpx.Response:
     return httpx.post(f"{server.url}/upload", files=form, timeout=PATIENCE_S)
 
 
+@pytest.mark.thorough
 def test_after_the_process_of_forms_was_killed_another_takes_its_place(tmp_path, clip):
     with Server(tmp_path) as server:
         assert sent(server, clip()).status_code == 201

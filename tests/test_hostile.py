@@ -180,6 +180,7 @@ def test_sixteen_thousand_pixels_square(clip, saved):
 
 @needs_proc
 @pytest.mark.parametrize("side", [16_384, 16_000])  # ffmpeg itself draws its line between them
+@pytest.mark.thorough
 def test_sixteen_thousand_pixels_square_in_the_bitstream(clip, saved, side):
     data = clip(sound=False).read_bytes()
     at, lie = corpus.body_of(data, b"avcC"), avc_configuration(side, side)
@@ -208,6 +209,7 @@ def avc_configuration(width: int, height: int) -> bytes:
 
 
 @needs_proc
+@pytest.mark.thorough
 def test_five_hundred_tracks(saved, description):
     cost = cost_of(saved(corpus.tracks(description, 500)))
 
@@ -226,6 +228,7 @@ def test_five_hundred_tracks(saved, description):
         pytest.param(u32(1) + b"mdat" + b"\x7f" + b"\xff" * 7, id="64 bits of giant"),
     ],
 )
+@pytest.mark.thorough
 def test_boxes_without_end(saved, data):
     cost = cost_of(saved(corpus.FILE_TYPE + data))
 

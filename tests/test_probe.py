@@ -311,6 +311,7 @@ QUICK = Spec(max_duration_s=3, max_bytes=1_500_000)  # the same rules, on shorte
     ],
     ids=str,
 )
+@pytest.mark.thorough
 def test_the_suggested_command_really_mends_it(clip, tmp_path, wanted):
     refused = clip(**wanted)
     problems = check(measured(refused), QUICK)

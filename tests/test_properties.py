@@ -288,6 +288,7 @@ trees = st.recursive(
 @example(u32(1) + b"moov" + b"\xff" * 8)
 @example(u32(0) + b"trak" + u32(0) + b"trak")  # to the end, and again
 @example(u32(8) + b"url ")  # no room for its flags
+@pytest.mark.thorough
 def test_any_boxes_give_sentences_that_say_each_thing_once(scratch, data):
     assume(data)  # of nothing at all nobody asks
     scratch.write_bytes(data)

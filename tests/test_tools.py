@@ -255,6 +255,7 @@ def test_no_smaller_rendition_is_larger_than_its_source(clip, tmp_path):
 
 
 @pytest.mark.parametrize(("seconds", "rate"), [(1, "400k"), (2, "400k"), (2, "60k"), (5, "150k")])
+@pytest.mark.thorough
 def test_no_rendition_of_a_short_clip_is_larger_than_its_source(clip, tmp_path, seconds, rate):
     source = clip(seconds=seconds, sound=False, options=low_bit_rate(rate))
 
