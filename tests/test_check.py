@@ -108,6 +108,7 @@ def workshop(tmp_path, clip) -> Path:
 
 @pytest.mark.parametrize("variable", ["FILE", "VIDEO"])
 @pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.thorough
 def test_make_takes_one_name_with_anything_in_it_and_runs_nothing(workshop, name, variable):
     (workshop / "good.mp4").rename(workshop / name)
 

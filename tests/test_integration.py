@@ -155,6 +155,7 @@ def test_ten_clips_sent_at_once_all_complete(app, clip):
     assert {app.follow(ticket["id"])["state"] for ticket in tickets} == {"completed"}
 
 
+@pytest.mark.thorough
 def test_parts_of_a_video_can_be_asked_for(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
@@ -177,6 +178,7 @@ def test_head_tells_of_a_file_what_get_would_give(app, clip):
 
 
 @pytest.mark.signatures
+@pytest.mark.thorough
 def test_a_link_to_a_file_is_for_the_method_that_asked_for_it(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
@@ -197,6 +199,7 @@ def test_an_upload_form_is_told_where_its_file_went(app, clip):
     assert httpx.get(location).status_code == 403  # it is no permission
 
 
+@pytest.mark.thorough
 def test_a_deleted_video_no_longer_plays(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
@@ -293,6 +296,7 @@ def test_an_oversize_put_is_caught_by_the_check(app, tmp_path):
 
 
 @pytest.mark.signatures
+@pytest.mark.thorough
 def test_a_playback_link_cannot_be_bent_to_another_file(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
