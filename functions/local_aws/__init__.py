@@ -7,7 +7,7 @@ environments  Lambda, for what the gateway invokes: several events of a function
 bucket        S3, as far as upload tickets and playback links need it
 cors          which web pages may read the answers of both
 guard         which requests are answered at all: their Host and Origin
-nosniff       a header that every answer needs
+headers       what every answer says
 page          the web page of clients/web
 workers       S3 notifications, SQS, the table's stream and EventBridge: threads that invoke handlers
 lines         CloudWatch Logs

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -154,13 +155,10 @@ def _register(video: Video, size_bytes: int, service: Service, keyed: KeyedAnswe
         )
     except LostRace:
         written = replace(video, version=video.version + 1)
-        try:
-            same = service.videos.get(video.id) == written
-        except UnknownVideo:  # the answer with that key exists, and nothing was written
-            same = False
-        if not same:
-            raise
-        return written  # our own write: its response was lost, and the SDK repeated it
+        with suppress(UnknownVideo):  # nothing was written, since there is an answer with that key
+            if service.videos.get(video.id) == written:
+                return written  # our own write: its response was lost, and the SDK repeated it
+        raise
 
 
 def _new_video(filename: str, content_type: str, service: Service, poster_time_s: float, owner: str) -> Video:
