@@ -22,6 +22,7 @@ POLL_PLAYABLE: Bands = ((5, 1000), (20, 3000), (inf, 10_000))  # the same; only 
 PROBE_TIMEOUT_S = 11.0  # a file of 6 MiB takes a tenth of a second
 COPY_TIMEOUT_S = 14.0  # 60 s of video take 0.2 s
 LADDER_TIMEOUT_S = 220.0  # 60 s of video take 40 s on two slow cores
+FIX_TIMEOUT_S = 600.0  # for all runs of a fix; 60 s of 4K at 60 fps take 240 s on two slow cores
 PROBES_A_CHECK = 4  # packets, those that are missing, streams and a keyframe, all keyframes
 COPIES_AN_ATTEMPT = 3  # the sound, if it is encoded; with colour tags; if that fails, without
 CHECK_S = PROBES_A_CHECK * PROBE_TIMEOUT_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S

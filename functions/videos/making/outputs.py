@@ -144,7 +144,7 @@ def make_ladder(
         timeout_s=LADDER_TIMEOUT_S,
         memory_bytes=LADDER_MEMORY_BYTES,
         on_line=on_progress,
-        on_complaint=lambda line: damage.append(line) if _tells_of_damage(line) else None,
+        on_complaint=lambda line: damage.append(line) if tells_of_damage(line) else None,
     )
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
@@ -234,7 +234,7 @@ def _check_sound(rendition: Rendition, media: Media) -> None:
         )
 
 
-def _tells_of_damage(line: str) -> bool:
+def tells_of_damage(line: str) -> bool:
     """Whether the decoder reports a damaged frame, and not only how it recovered from odd references."""
     return bool(_DAMAGE.search(line)) and not _HOUSEKEEPING.search(line)
 
