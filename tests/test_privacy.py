@@ -100,7 +100,8 @@ def test_nothing_private_is_in_a_fixed_file(published_from, name, tmp_path):
 
 def test_a_fixed_file_does_not_say_how_bright_its_screen_was(clip, tmp_path):
     """What is said of HDR is untrue of what is made of it."""
-    light = "mastering-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1):cll=1000,400"
+    screen = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1)"
+    light = f"mastering-display={screen}:cll=1000,400"
     source = clip(seconds=0.3, size="1080x1920", colour=PQ, options=("-x264-params", light))
 
     fixed = fix(source, tmp_path)

@@ -144,7 +144,8 @@ def _fixed(picture: ffmpeg.nodes.Stream, plan: _Plan) -> ffmpeg.nodes.Stream:
     if media.color_range:
         tags["range"] = media.color_range
     picture = commands.in_full_range(picture, media, plan.limited)
-    picture = picture.filter("sidedata", mode="delete", type="DISPLAYMATRIX").filter("setparams", **tags)
+    # The matrix, which is applied here, and what is said of HDR.
+    picture = picture.filter("sidedata", mode="delete").filter("setparams", **tags)
     if media.interlaced:
         picture = picture.filter("bwdif", mode="send_field", deint="interlaced")
     picture = picture.filter("setpts", STEADY.format(rate=f"{spec.max_frame_rate:g}"))
