@@ -110,7 +110,13 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
     Prints its progress to standard output, and how many frames it decoded to standard error.
     """
     media = plan.media
-    stream = commands.opened(plan.source, media, max_pixels=MAX_CODED_PX, threads=THREADS)
+    # The graph is built anew for a size that changes: each has bars of its own.
+    decoder = {
+        "max_pixels": MAX_CODED_PX,
+        "threads": THREADS,
+        "reinit_filter:v": int(bool(media.other_sizes)),
+    }
+    stream = commands.opened(plan.source, media, decoder=decoder)
     sound = [ffmpeg.input(str(plan.sound), **SAFE_INPUT)["a"]] if plan.sound else []
     fixed = ffmpeg.output(
         _fixed(stream[str(media.stream_index)], plan),
