@@ -21,10 +21,11 @@ MAY_IMPORT = {
     # The local server.
     "local": {"local", "mistakes", "ports", "steps", "stores.local", "telemetry", "web", "wiring"},
     "wiring": {"checking", "making", "service", "steps", "stores", "telemetry", "tools", "web"},
-    "steps": {"checking", "making", "ports", "service", "telemetry", "tools"},
+    "steps": {"checking", "making", "ports", "service", "telemetry", "telling", "tools"},
     "service": {"checking.rules", "ports", "telemetry", "tools"},
     "making": {"checking", "mp4", "tools"},
     "checking": {"mp4", "tools"},
+    "telling": {"ports"},
     "web": {"ports", "telemetry.logs"},
     "stores.aws": {"ports", "telemetry.counters"},
     "stores.local": {"ports", "telemetry.counters"},

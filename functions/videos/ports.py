@@ -1,7 +1,7 @@
-"""The interfaces to storage, database and queue, as three Protocols.
+"""The interfaces to storage, database, queue and event bus, as four Protocols.
 
 The docstrings are the contract; tests/test_contract.py checks it on every adapter:
-``aws`` (S3, DynamoDB, SQS) and ``local`` (a folder, SQLite).
+``aws`` (S3, DynamoDB, SQS, EventBridge) and ``local`` (a folder, SQLite).
 
 Adapters raise ``Unavailable`` when a dependency does not answer. No boto3 or sqlite3
 error leaves an adapter.
@@ -257,3 +257,38 @@ class Jobs(Protocol):
 
     def stats(self) -> QueueStats:
         """Message counts; approximate on SQS. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a video, as everybody who wants to know is told of it.
+
+    ``telling.events`` makes them, of changes.
+
+    Attributes:
+        id: the same however often the event is told.
+        type: such as ``video.playable``.
+        version: that of the record; events of one video happened in its order.
+        owner: who may know of it; "" if the video has no owner.
+        body: the JSON that is told, the same on every way.
+    """
+
+    id: str
+    type: str
+    video_id: str
+    version: int
+    owner: str
+    at: datetime
+    body: str
+
+
+class Announcements(Protocol):
+    """Where events are told to whoever listens."""
+
+    def announce(self, events: Sequence[Event]) -> None:
+        """Tell the events, those of one video in the order given. Durable once this returns.
+
+        Raises:
+            Unavailable: some were told, others not; announce all of them again, in the same order.
+                Nobody was told of an event before an earlier one of the same video.
+        """

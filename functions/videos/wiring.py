@@ -84,9 +84,10 @@ def make_service(env: Mapping[str, str]) -> Service:
     VIDEO_TABLE          aws: the table of records
     JOB_QUEUE_URL        aws: the queue of transcode jobs
     DEAD_LETTER_URL      aws: its dead-letter queue
+    EVENT_BUS            aws: the EventBridge bus that is told of events, by name or ARN; default: none is
     PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
-    PUBLIC_URL           local: base URL of the storage routes
+    PUBLIC_URL           base URL of links in events; local: of the storage routes, too
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
     QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
@@ -97,6 +98,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     match env.get("STORAGE_MODE", "aws"):
         case "aws":  # deferred imports: local mode starts without boto3
             from videos.stores.aws.dynamodb import DynamoVideos
+            from videos.stores.aws.eventbridge import EventBridgeAnnouncements
             from videos.stores.aws.s3 import S3Storage
             from videos.stores.aws.sqs import SqsJobs
 
@@ -106,8 +108,10 @@ def make_service(env: Mapping[str, str]) -> Service:
                 ),
                 videos=DynamoVideos(_required(env, "VIDEO_TABLE")),
                 jobs=SqsJobs(_required(env, "JOB_QUEUE_URL"), env.get("DEAD_LETTER_URL")),
+                announcements=EventBridgeAnnouncements(bus) if (bus := env.get("EVENT_BUS")) else None,
             )
         case "local":
+            from videos.stores.local.announcements import SqliteAnnouncements
             from videos.stores.local.disk import make_folder, make_private, translate_errors
             from videos.stores.local.folder import FolderStorage
             from videos.stores.local.jobs import SqliteJobs
@@ -124,11 +128,18 @@ def make_service(env: Mapping[str, str]) -> Service:
                 storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), secret(folder)),
                 videos=SqliteVideos(database),
                 jobs=SqliteJobs(database),
+                announcements=SqliteAnnouncements(database),
                 workspace=workspace,
             )
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
-    return replace(service, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
+    return replace(
+        service,
+        public_url=env.get("PUBLIC_URL", "").rstrip("/"),
+        tools=media_tools(env),
+        spec=_spec(env),
+        quota=_quota(env),
+    )
 
 
 def _local_folder(env: Mapping[str, str]) -> Path:
