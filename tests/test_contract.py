@@ -19,10 +19,20 @@ import pytest
 
 from support import stream
 from support.polled import PolledSqsJobs
-from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
+from support.samples import (
+    MP4,
+    NOON,
+    a_full_video,
+    a_video,
+    an_event,
+    charge,
+    in_a_file,
+    in_an_hour,
+    ticket_for,
+)
 from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
 from videos.model import State, Video
-from videos.ports import Change, Event, Job, KeyedAnswer, Page, Ticket
+from videos.ports import Change, Job, KeyedAnswer, Page, Ticket
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.eventbridge import EventBridgeAnnouncements
 from videos.stores.aws.s3 import S3Storage
@@ -1074,14 +1084,6 @@ def test_stats_count_jobs_by_state(rig):
 
 
 # ── Announcements ──────────────────────────────────────────────────────────────
-
-
-def an_event(video_id: str, version: int, *, owner: str = "", says: str = "") -> Event:
-    name = f"{video_id}-{version}"
-    body = json.dumps({"type": "video.playable", "id": name, "data": {"says": says}})
-    return Event(
-        id=name, type="video.playable", video_id=video_id, version=version, owner=owner, at=NOON, body=body
-    )
 
 
 def ids_of(told: Iterable[dict]) -> list[str]:

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from support.samples import NOON, a_full_video, a_video
-from videos.model import State, Video
+from videos.checking.rules import check
+from videos.model import ELSEWHERE, PROTECTED, Media, State, Video
 from videos.ports import Change, Event
 from videos.telling.events import events_of
 
@@ -158,3 +159,36 @@ def test_no_event_has_a_secret_a_storage_key_or_what_a_tool_printed():
         assert '"owner":"ab12"' in text
         for secret in ("cd34", "pass", "outputs/", "uploads/", "/tmp"):  # noqa: S108
             assert secret not in text, text
+
+
+def test_the_largest_event_is_a_tenth_of_what_a_bus_takes():
+    worst = Media(
+        content="x" * 100,
+        size_bytes=10**9,
+        video_streams=9,
+        codec="vp9" * 20,
+        width_px=1,
+        height_px=1,
+        other_sizes=("8192x8192",) * 1000,
+        frame_rate=1e9,
+        duration_s=1e9,
+        color_primaries="bt2020",
+        color_transfer="smpte2084",
+        color_space="bt2020nc",
+        faults=(PROTECTED, ELSEWHERE),
+    )
+    problems = check(worst)
+    custom = json.dumps({"x": "猫" * 339})
+    rejected = a_video(
+        version=2,
+        state=State.REJECTED,
+        problems=problems,
+        external_id="😀" * 128,
+        custom=custom,
+        owner="a" * 64,
+    )
+
+    [event] = told(a_video(version=1), rejected)
+
+    assert len(problems) >= 5
+    assert len(event.body.encode()) < 256 * 1024 / 10
