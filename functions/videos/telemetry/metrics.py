@@ -12,6 +12,8 @@ combination of dimensions as a metric.
     retried             a transcode was attempted again
     failed, expired     processing failed for good; nothing was uploaded in time
     recovered           a stalled video was re-queued or checked again
+    webhooks_delivered, webhooks_failed, webhooks_gone   an attempt succeeded, failed, or was answered 410
+    to_delivered_ms     from the change to the delivery of its webhook
     stuck               recovering a stalled video failed
 """
 

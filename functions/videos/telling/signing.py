@@ -1,7 +1,8 @@
 """Signs webhooks as Standard Webhooks has it: id, time and body, by HMAC-SHA256."""
 
 import binascii
-from base64 import b64decode
+import hmac
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -33,6 +34,11 @@ def _is_valid(secret: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return secret.startswith(PREFIX) and MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES
+
+
+def secret_of(key: bytes) -> str:
+    """A secret derived from a key that signs other things, too; always the same."""
+    return PREFIX + b64encode(hmac.digest(key, b"webhooks", "sha256")).decode()
 
 
 def signed(event_id: str, body: str, secrets: Sequence[str], at: datetime) -> dict[str, str]:
