@@ -41,11 +41,13 @@ from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video
 from local_aws.guard import Guard
 from local_aws.headers import CommonHeaders
 from local_aws.lines import show_lines
+from local_aws.sse import EventStreams
 from local_aws.workers import GRACE_S, Workers
 from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
 from videos.service import Receiver
 from videos.steps.attempts import interrupted
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.disk import make_private
 from videos.stores.local.folder import FolderStorage
@@ -127,6 +129,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, which would wait for the end of every event stream."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert isinstance(self.config.app, Starlette)
+        self.config.app.state.streams.end()
+        await super().shutdown(sockets)
+
+
 def _server(app: Starlette) -> uvicorn.Server:
     """uvicorn with ``app``, and limits to the time and space that clients take."""
     _allow_files(2 * connection.MAX_CONNECTIONS)  # a socket each, and perhaps a file that is uploaded
@@ -149,7 +160,7 @@ def _server(app: Starlette) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_S,
         timeout_notify=0,  # every second, that is
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     config.callback_notify = partial(connection.check_all, server.server_state.connections)
     return server
 
@@ -178,6 +189,8 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
     assert isinstance(service.deliveries, SqliteDeliveries)
+    assert isinstance(service.announcements, SqliteAnnouncements)
+    streams = EventStreams(service.announcements, wiring.http_settings().access)
     workers = Workers(
         service.storage,
         service.videos,
@@ -185,13 +198,14 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         transcodes=transcodes,
         webhooks=service.deliveries.queue if service.receiver else None,
         interrupted=partial(interrupted, service=service),
+        published=streams.published,
     )
     with mistakes.data_folder(folder):  # a database may be broken where it is first read
         workers.start()
-    return make_app(service.storage, workers)
+    return make_app(service.storage, workers, streams)
 
 
-def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
+def make_app(storage: FolderStorage, workers: Workers, streams: EventStreams) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         print(app.state.greeting, flush=True)
@@ -208,6 +222,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     app = Starlette(
         routes=[
             *Gateway(workers.ring).routes(),
+            *streams.routes(),
             *Bucket(storage, workers.notify).routes(),
             *page.routes(settings.public_url),
         ],
@@ -220,6 +235,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.state.streams = streams
     app.router.redirect_slashes = False  # API Gateway has none; and the Host header would decide the target
     return app
 

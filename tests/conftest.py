@@ -306,7 +306,7 @@ def told_in(announcements: SqliteAnnouncements) -> Callable[[int], list[dict[str
 
     def told(_: int) -> list[dict[str, Any]]:
         nonlocal position
-        found = announcements.after(position, limit=1_000_000)
+        found = announcements.after(position, owner="", limit=1_000_000)
         position = max([position, *(one.position for one in found)])
         return [json.loads(one.body) for one in found]
 

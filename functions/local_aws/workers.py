@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from local_aws.events import invoke, s3_event, scheduled_event, sqs_event, strea
 from videos.errors import Unavailable
 from videos.model import INBOX
 from videos.policy import RECOVER_EVERY_S, VISIBILITY_S, pause_s
-from videos.ports import Job
+from videos.ports import Change, Job
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -34,6 +34,7 @@ class Workers:
 
     ``webhooks`` is their queue, if anybody receives them. ``interrupted`` gets the id of each video whose
     check or transcode ended with this process or the one before, and whether it was the only one.
+    ``published`` gets the changes that were published.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Workers:
         transcodes: int,
         webhooks: SqliteJobs | None = None,
         interrupted: Callable[..., None] = lambda video_id, *, alone: None,  # noqa: ARG005
+        published: Callable[[Sequence[Change]], None] = lambda changes: None,  # noqa: ARG005
     ) -> None:
         self._interrupted = interrupted
+        self._published = published
         self._storage = storage
         self._videos = videos
         self._jobs = jobs
@@ -167,6 +170,7 @@ class Workers:
                     invoke("publish_changes", stream_event(records), VISIBILITY_S)
                     self._videos.delivered(records)
                     self.ring()  # it may have put a webhook
+                    self._published([change for one in records if (change := self._videos.change_of(one))])
                 else:
                     self._wait(rings)
             except Exception:

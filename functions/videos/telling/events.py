@@ -20,28 +20,28 @@ Timestamp = Annotated[str, Meta(description="ISO 8601, in UTC", extra_json_schem
 Url = Annotated[str, Meta(description="Absolute", extra_json_schema={"format": "uri"})]
 
 
-class Previous(Struct, frozen=True, kw_only=True):
+class PreviousValues(Struct, frozen=True, kw_only=True):
     """What the change replaced: either field is there only if it has another value now."""
 
     state: State | UnsetType = UNSET
     playable: bool | UnsetType = UNSET
 
 
-class Links(Struct, frozen=True, kw_only=True):
+class EventLinks(Struct, frozen=True, kw_only=True):
     """Where to read more of a video."""
 
     status: Url
     metadata: Url
 
 
-class About(Struct, frozen=True, kw_only=True):
+class AboutVideo(Struct, frozen=True, kw_only=True):
     """What every event says of its video."""
 
     id: Annotated[str, Meta(description="The video's id")]
     version: Annotated[
         int, Meta(description="Grows with every change of a video; drop an event with a lower one than known")
     ]
-    previous: Annotated[Previous, Meta(description="What has changed, as it was before")]
+    previous: Annotated[PreviousValues, Meta(description="What has changed, as it was before")]
     external_id: Annotated[
         str | UnsetType, Meta(description="As the request for the ticket gave it, if it did")
     ] = UNSET
@@ -51,23 +51,23 @@ class About(Struct, frozen=True, kw_only=True):
     )
 
 
-class Data(About, frozen=True, kw_only=True):
+class EventData(AboutVideo, frozen=True, kw_only=True):
     """A video after the change."""
 
     state: State
     playable: bool
     url: Annotated[Url, Meta(description="The stable playback URL; with tokens, without a pass")]
-    links: Links
+    links: EventLinks
 
 
-class RejectedData(Data, frozen=True, kw_only=True):
+class RejectedEventData(EventData, frozen=True, kw_only=True):
     """A rejected video, and why."""
 
     violations: list[Violation]
 
 
-class DeletedData(About, frozen=True, kw_only=True):
-    """A video that is gone, with its links."""
+class DeletedEventData(AboutVideo, frozen=True, kw_only=True):
+    """A video that is gone, and its links with it."""
 
     state: None
     playable: bool
@@ -78,43 +78,43 @@ class Envelope(Struct, frozen=True, kw_only=True, tag_field="type"):
 
     id: Annotated[str, Meta(description="The same when the event is sent again: drop a repeat by it")]
     timestamp: Annotated[Timestamp, Meta(description="When it happened")]
-    data: About
+    data: AboutVideo
 
 
 class VideoPlayable(Envelope, frozen=True, kw_only=True, tag="video.playable"):
     """A video can be played. Its other renditions follow, or video.rejected if decoding proves it broken."""
 
-    data: Data
+    data: EventData
 
 
 class VideoCompleted(Envelope, frozen=True, kw_only=True, tag="video.completed"):
     """Every output of a video is published."""
 
-    data: Data
+    data: EventData
 
 
 class VideoRejected(Envelope, frozen=True, kw_only=True, tag="video.rejected"):
     """A file violates the spec. It may have been playable until then."""
 
-    data: RejectedData
+    data: RejectedEventData
 
 
 class VideoFailed(Envelope, frozen=True, kw_only=True, tag="video.failed"):
     """Processing failed after every retry. What plays still plays; an operator may start it again."""
 
-    data: Data
+    data: EventData
 
 
 class VideoExpired(Envelope, frozen=True, kw_only=True, tag="video.expired"):
     """Nothing was uploaded before the ticket expired."""
 
-    data: Data
+    data: EventData
 
 
 class VideoDeleted(Envelope, frozen=True, kw_only=True, tag="video.deleted"):
     """A video was deleted on request, or erased 30 days after it failed."""
 
-    data: DeletedData
+    data: DeletedEventData
 
 
 OF_STATE: dict[State, type[Envelope]] = {
@@ -163,7 +163,7 @@ def _event(kind: type[Envelope], change: Change, base_url: str) -> Event:
     )
 
 
-def _data(kind: type[Envelope], change: Change, version: int, base_url: str) -> About:
+def _data(kind: type[Envelope], change: Change, version: int, base_url: str) -> AboutVideo:
     video = change.video
     about: dict[str, Any] = {
         "id": video.id,
@@ -174,23 +174,27 @@ def _data(kind: type[Envelope], change: Change, version: int, base_url: str) -> 
         "owner": video.owner or UNSET,
     }
     if change.after is None:
-        return DeletedData(**about, state=None, playable=False)
+        return DeletedEventData(**about, state=None, playable=False)
     base = f"{base_url}/videos/{video.id}"
     now: dict[str, Any] = {
         **about,
         "state": video.state,
         "playable": video.playable,
         "url": f"{base}/video.mp4",
-        "links": Links(status=f"{base}/status", metadata=f"{base}/metadata"),
+        "links": EventLinks(status=f"{base}/status", metadata=f"{base}/metadata"),
     }
-    return RejectedData(**now, violations=list(video.problems)) if kind is VideoRejected else Data(**now)
+    return (
+        RejectedEventData(**now, violations=list(video.problems))
+        if kind is VideoRejected
+        else EventData(**now)
+    )
 
 
-def _previous(before: Video | None, after: Video | None) -> Previous:
+def _previous(before: Video | None, after: Video | None) -> PreviousValues:
     if before is None:
-        return Previous()
+        return PreviousValues()
     state, playable = (after.state, after.playable) if after else (None, False)
-    return Previous(
+    return PreviousValues(
         state=UNSET if before.state is state else before.state,
         playable=UNSET if before.playable is playable else before.playable,
     )

@@ -46,11 +46,10 @@ class SqliteAnnouncements:
                 self._kept_events,
             )
 
-    def after(self, position: int, *, owner: str | None = None, limit: int) -> list[Told]:
-        """At most ``limit`` events after ``position``, the first told first; of ``owner`` alone, if given."""
+    def after(self, position: int, *, owner: str, limit: int) -> list[Told]:
+        """At most ``limit`` events of the owner after ``position``, the first told first."""
         found = self._run(
-            "SELECT position, body FROM events WHERE position > ? AND owner = coalesce(?, owner) "
-            "ORDER BY position LIMIT ?",
+            "SELECT position, body FROM events WHERE position > ? AND owner = ? ORDER BY position LIMIT ?",
             position, owner, limit,
         )  # fmt: skip
         return [Told(*row) for row in found]
