@@ -89,7 +89,7 @@ def test_dead_webhooks_are_listed_with_their_reason_and_redriven(tmp_path):
 
     listed = run(tmp_path, "--list")
     assert listed == "v1: webhook video.playable (v1-3), 10 attempts: It answered 503.\n"
-    assert run(tmp_path) == f"{listed}Re-queued: 0, and 1 webhooks\n"
+    assert run(tmp_path) == f"{listed}Re-queued: 0; webhooks: 1\n"
     assert run(tmp_path) == "Re-queued: 0\n"
     delivery = letters.receive(service.deliveries)
     assert delivery

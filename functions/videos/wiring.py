@@ -197,10 +197,12 @@ def _quota(env: Mapping[str, str]) -> Quota:
 
 
 def _receiver(env: Mapping[str, str], own_secret: str) -> Receiver | None:
-    """``own_secret``: of the data folder; "" on AWS, where a function that only queues has none."""
+    """``own_secret``: of the data folder; "" on AWS."""
     url, secret = env.get("WEBHOOK_URL"), env.get("WEBHOOK_SECRET") or own_secret
     if not url:
         return None
+    if not secret:  # of a function that only queues what another sends: a mistake in them does not stop it
+        return Receiver(url=url)
     match env.get("WEBHOOK_ALLOW_PRIVATE") or ("yes" if own_secret else "no"):
         case "yes" if not own_secret and not env.get("AWS_ENDPOINT_URL"):
             raise SystemExit("WEBHOOK_ALLOW_PRIVATE is not for AWS: webhooks would reach private addresses.")
@@ -213,7 +215,7 @@ def _receiver(env: Mapping[str, str], own_secret: str) -> Receiver | None:
     except ValueError as error:
         raise SystemExit(f"WEBHOOK_URL is invalid: {error}.") from None
     try:
-        secrets = read_secrets(secret) if secret else ()
+        secrets = read_secrets(secret)
     except ValueError as error:
         raise SystemExit(
             f"WEBHOOK_SECRET must be one or two secrets, each whsec_ and 24 to 64 bytes in base64: {error}."

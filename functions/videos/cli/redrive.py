@@ -31,9 +31,8 @@ def webhook_reasons(deliveries: Deliveries | None) -> Iterator[str]:
     """One line per dead webhook: what was to be told, and why it was not."""
     for letter in deliveries.dead(limit=MAX_SHOWN) if deliveries else ():
         event = letter.event
-        yield (
-            f"{event.video_id}: webhook {event.type} ({event.id}), {letter.attempts} attempts: {letter.reason}"
-        )
+        tried = f"webhook {event.type} ({event.id}), {letter.attempts} attempts"
+        yield f"{event.video_id}: {tried}: {letter.reason}"
 
 
 def main() -> int:
@@ -55,7 +54,7 @@ def _main() -> int:
         print(line)
     if not list_only:
         webhooks = service.deliveries.redrive() if service.deliveries else 0
-        print(f"Re-queued: {redrive(service)}{f', and {webhooks} webhooks' if webhooks else ''}")
+        print(f"Re-queued: {redrive(service)}{f'; webhooks: {webhooks}' if webhooks else ''}")
     return 0
 
 
