@@ -24,13 +24,13 @@ class Message:
         return webhook_event(self.job)
 
 
-def receive(deliveries: Deliveries) -> Message | None:
+def receive(deliveries: Deliveries, *, retries_only: bool = False) -> Message | None:
     """The next message, a first attempt before a retry; None if none is ready."""
     if isinstance(deliveries, SqliteDeliveries):
         job = deliveries.queue.receive()
         return job and Message(job, "")
     assert isinstance(deliveries, SqsDeliveries)
-    for queue in (deliveries._queue_url, deliveries._retry_url):
+    for queue in (deliveries._queue_url, deliveries._retry_url)[retries_only:]:
         assert queue
         with translate_errors("SQS"):
             answer = deliveries._sqs.receive_message(
