@@ -191,7 +191,11 @@ def test_the_backend_of_an_app_ends_with_the_right_picture(
 ):
     in_real_time = bool(request.config.getoption("emulator"))
     is_local = "local" in request.node.name
-    count = int(os.environ.get("CHAOS_TOLD" if is_local else "CHAOS_TOLD_AWS", "200" if is_local or in_real_time else "20"))
+    count = int(
+        os.environ.get(
+            "CHAOS_TOLD" if is_local else "CHAOS_TOLD_AWS", "200" if is_local or in_real_time else "20"
+        )
+    )
     seed = int(os.environ.get("CHAOS_SEED", str(random.randrange(10**6))))  # noqa: S311
     dice = random.Random(seed)  # noqa: S311
     print(f"\nchaos: seed {seed}, {count} videos told", flush=True)
