@@ -45,8 +45,10 @@ from local_aws.sse import EventStreams
 from local_aws.workers import GRACE_S, Workers
 from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
+from videos.service import Receiver
 from videos.steps.attempts import interrupted
 from videos.stores.local.announcements import SqliteAnnouncements
+from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.disk import make_private
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
@@ -55,7 +57,7 @@ from videos.stores.local.records import SqliteVideos
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
-EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos")
+EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos", "deliver_webhook")
 
 
 def main() -> None:
@@ -186,6 +188,7 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
+    assert isinstance(service.deliveries, SqliteDeliveries)
     assert isinstance(service.announcements, SqliteAnnouncements)
     streams = EventStreams(service.announcements, wiring.http_settings().access)
     workers = Workers(
@@ -193,6 +196,7 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
         service.videos,
         service.jobs,
         transcodes=transcodes,
+        webhooks=service.deliveries.queue if service.receiver else None,
         interrupted=partial(interrupted, service=service),
         published=streams.published,
     )
@@ -206,6 +210,8 @@ def make_app(storage: FolderStorage, workers: Workers, streams: EventStreams) ->
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
+        if receiver := wiring.service().receiver:
+            print(f"Webhooks go to {receiver.url}{_by_which_secret(receiver)}", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 
@@ -239,6 +245,11 @@ def _who_has_access() -> str:
     return (
         f"the API requires a token of {access.keys.issuer}" if access else "any client may upload and delete"
     )
+
+
+def _by_which_secret(receiver: Receiver) -> str:
+    """What a receiver needs to verify them, if nobody has said it."""
+    return "" if os.environ.get("WEBHOOK_SECRET") else f", signed with {receiver.secrets[0]}"
 
 
 def on_disconnect(_: Request, __: Exception) -> Response:

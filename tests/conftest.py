@@ -35,12 +35,15 @@ from support.clock import Clock
 from support.polled import PolledSqsJobs
 from support.video_table import TABLE
 from videos import wiring
-from videos.ports import Announcements, Jobs, Storage, Ticket, Videos
+from videos.policy import DELIVERY_VISIBILITY_S
+from videos.ports import Announcements, Deliveries, Jobs, Storage, Ticket, Videos
 from videos.service import Service
+from videos.stores.aws.deliveries import SqsDeliveries
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.eventbridge import EventBridgeAnnouncements
 from videos.stores.aws.s3 import S3Storage
 from videos.stores.local.announcements import SqliteAnnouncements
+from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -80,6 +83,7 @@ class Rig:
     storage: Storage
     videos: Videos
     jobs: Jobs
+    deliveries: Deliveries
     new_jobs: Callable[..., Jobs]
     send: Callable[[Ticket, bytes], Answer]
     load: Callable[[str], Answer]
@@ -204,6 +208,7 @@ def local_rig(tmp_path: Path) -> Rig:
         storage=storage,
         videos=SqliteVideos(folder / "videos.db"),
         jobs=new_jobs(),
+        deliveries=SqliteDeliveries(folder / "videos.db"),
         new_jobs=new_jobs,
         send=lambda ticket, body: send_to_folder(storage, ticket, body),
         load=lambda url: load_from_folder(storage, url),
@@ -232,6 +237,7 @@ def aws_rig(fake_aws: "FakeAws") -> Rig:
         storage=S3Storage(name),
         videos=DynamoVideos(name),
         jobs=fake_aws.new_jobs(),
+        deliveries=fake_aws.new_deliveries(),
         new_jobs=fake_aws.new_jobs,
         send=send_over_http,
         load=load_over_http,
@@ -260,6 +266,18 @@ class FakeAws:
         attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": policy}
         queue = self.sqs.create_queue(QueueName=f"jobs-{uuid4()}", Attributes=attributes)["QueueUrl"]
         return PolledSqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
+
+    def new_deliveries(self) -> Deliveries:
+        """The queues of webhooks, with the template's settings but for the names."""
+        name = uuid4()
+        dead = self._queue(f"dead-{name}", {})
+        retries = self._queue(f"retries-{name}", {})
+        first = self._queue(f"first-{name}.fifo", {"FifoQueue": "true"})
+        return SqsDeliveries(first, retries, dead, wait_s=0)
+
+    def _queue(self, name: str, settings: dict[str, str]) -> str:
+        attributes = settings | {"VisibilityTimeout": str(DELIVERY_VISIBILITY_S)}
+        return self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
     def make_bus(self, name: str) -> Callable[[int], list[dict[str, Any]]]:
         """A bus with a rule that takes every event of ours to a queue; returns ``Rig.told`` of it."""
@@ -384,6 +402,7 @@ def service_on(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
         videos=rig.videos,
         jobs=rig.jobs,
         announcements=rig.announcements,
+        deliveries=rig.deliveries,
         public_url="https://api.example/v1",
         tools=wiring.media_tools({}),
         now=clock,

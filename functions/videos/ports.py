@@ -1,4 +1,4 @@
-"""The interfaces to storage, database, queue and event bus, as four Protocols.
+"""The interfaces to storage, database, queues and event bus, as five Protocols.
 
 The docstrings are the contract; tests/test_contract.py checks it on every adapter:
 ``aws`` (S3, DynamoDB, SQS, EventBridge) and ``local`` (a folder, SQLite).
@@ -292,3 +292,58 @@ class Announcements(Protocol):
             Unavailable: some were told, others not; announce all of them again, in the same order.
                 Nobody was told of an event before an earlier one of the same video.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """An event on its way to the receiver of webhooks: the JSON of this is the message in a queue.
+
+    Attributes:
+        attempts: how many have failed so far.
+        reason: why the last one failed; "" before.
+    """
+
+    event: Event
+    attempts: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One delivery of a letter, as a ``Job`` is one of a job."""
+
+    letter: Letter
+    receipt: str
+    receives: int
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the event this is, from 1."""
+        return self.letter.attempts + self.receives
+
+
+class Deliveries(Protocol):
+    """Events on their way to the receiver of webhooks. Delivers each at least once, as ``Jobs`` does.
+
+    An event is delivered for the first time once the earlier ones of its video were attempted, whatever
+    came of that. Retries come whenever they come.
+    """
+
+    def put(self, event: Event) -> None:
+        """Add an event, behind the earlier ones of its video. Durable once this returns."""
+
+    def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:
+        """Deliver the letter again after ``delay_s``; the later events of its video do not wait for that.
+
+        Returns:
+            Whether this message is done with. If not, it must be reported as failed.
+        """
+
+    def bury(self, letter: Letter) -> None:
+        """Add a letter to the dead-letter queue. Durable once this returns."""
+
+    def dead(self, *, limit: int = 10) -> list[Letter]:
+        """Letters in the dead-letter queue; they stay there."""
+
+    def redrive(self) -> int:
+        """Deliver every dead letter again, as if it was never attempted; returns how many."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from videos import policy
 from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
-from videos.ports import Announcements, Jobs, Storage, Videos
+from videos.ports import Announcements, Deliveries, Jobs, Storage, Videos
 from videos.quota import UNLIMITED, Quota
 from videos.tools import MediaTools
 
@@ -21,11 +21,27 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """Who receives webhooks.
+
+    Attributes:
+        secrets: one, or two while one is replaced; none in a function that only queues deliveries.
+        allows_private: whether ``url`` may be plain HTTP, and lead to a private address.
+    """
+
+    url: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    allows_private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One per process, created by ``wiring``; tests create their own.
 
     Attributes:
         announcements: where events are told; None if nowhere.
+        deliveries: the queue of webhooks; None if there is none.
+        receiver: who receives them; None if nobody does.
         public_url: base of the URLs in events.
         ticket_ttl: how long after its ticket an upload may start.
         link_ttl_s: how long a signed playback URL is valid.
@@ -45,6 +61,8 @@ class Service:
     videos: Videos
     jobs: Jobs
     announcements: Announcements | None = None
+    deliveries: Deliveries | None = None
+    receiver: Receiver | None = None
     public_url: str = ""
     tools: MediaTools = field(default_factory=MediaTools)
     spec: Spec = SPEC

@@ -32,5 +32,8 @@ def _count(once: dict[str, Change], service: Service) -> None:
 def _tell(changes: Sequence[Change], service: Service) -> None:
     """At least once: a change that is delivered again is told again, by events with the same ids."""
     events = [event for change in changes for event in events_of(change, service.public_url)]
+    if service.receiver and service.deliveries:
+        for event in events:
+            service.deliveries.put(event)
     if events and service.announcements:
         service.announcements.announce(events)
