@@ -18,8 +18,8 @@ HEADERS = {
 STREAM = """\
 On the local server alone: AWS answers 404. Each event is a message whose `data` is an `Event`. Its `id` is \
 its position, from which `Last-Event-ID` goes on. `reset` is told if that position is not kept any more: \
-what came after it may be missing. `progress` (`id`, `progress`, `time_left_ms`) has no position. A stream \
-ends after a quarter of an hour.
+what came after it may be missing. `progress` (`id`, `state`, `progress`, `time_left_ms`) has no position. A \
+stream ends after a quarter of an hour.
 """
 
 

@@ -289,6 +289,10 @@ class FakeAws:
         self.events.create_event_bus(Name=name)
         queue = self.sqs.create_queue(QueueName=f"told-{uuid4()}")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}}
+        statement = {**allowed, "Action": "sqs:SendMessage", "Resource": arn["QueueArn"]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
         pattern = json.dumps({"source": ["tiktoken"]})
         self.events.put_rule(Name="everything", EventBusName=name, EventPattern=pattern)
         target = {"Id": "queue", "Arn": arn["QueueArn"]}

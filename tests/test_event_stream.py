@@ -162,8 +162,8 @@ def test_progress_is_told_beside_the_events(server, clip):
         ("video.completed", video_id),
     ]
     assert progress.last_id == playable.last_id
-    assert set(progress.data) == {"id", "progress", "time_left_ms"}
-    assert progress.data["id"] == video_id
+    assert set(progress.data) == {"id", "state", "progress", "time_left_ms"}
+    assert (progress.data["id"], progress.data["state"]) == (video_id, "processing")
     assert completed.data["data"]["version"] > playable.data["data"]["version"]
 
 

@@ -1,11 +1,14 @@
 """Which events a change is told as, and what they say."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from support import wire
 from support.samples import NOON, a_full_video, a_video
 from videos.checking.rules import check
 from videos.model import ELSEWHERE, PROTECTED, Media, State, Video
@@ -192,3 +195,18 @@ def test_the_largest_event_is_a_tenth_of_what_a_bus_takes():
 
     assert len(problems) >= 5
     assert len(event.body.encode()) < 256 * 1024 / 10
+
+
+def test_the_event_in_the_documentation_is_one():
+    page = (Path(__file__).parent.parent / "docs" / "api.md").read_text()
+    _, _, section = page.partition("\n## Events\n")
+    [example] = re.findall(r"```json\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+
+    assert wire.objections({"$ref": "#/components/schemas/Event"}, json.loads(example)) == []
+
+
+def test_the_documentation_names_every_type():
+    page = (Path(__file__).parent.parent / "docs" / "api.md").read_text()
+
+    named = set(re.findall(r"^\| `(video\.[a-z]+)` \|", page, re.MULTILINE))
+    assert named == set(wire.DOCUMENT["webhooks"])

@@ -141,7 +141,12 @@ def _progress(changes: Iterable[Change], owner: str) -> Iterable[bytes]:
     for video in latest.values():
         assert video
         left_ms = None if video.time_left_s is None else round(video.time_left_s * 1000)
-        data = {"id": video.id, "progress": video.progress, "time_left_ms": left_ms}
+        data = {
+            "id": video.id,
+            "state": video.state,
+            "progress": video.progress,
+            "time_left_ms": left_ms,
+        }
         yield _frame("event: progress", f"data: {json.dumps(data)}")
 
 
