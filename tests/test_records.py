@@ -181,6 +181,7 @@ def today(local_rig, clock, tmp_path) -> Iterator[dict[str, Video]]:
                 storage=local_rig.storage,
                 videos=local_rig.videos,
                 jobs=local_rig.new_jobs(),
+                announcements=local_rig.announcements,
                 tools=wiring.media_tools({}),
                 now=clock,
                 workspace=tmp_path / "work",
