@@ -63,6 +63,7 @@ def api_event(
     binary = single.get("Content-Type", "").lower().startswith("multipart/form-data")
     text = base64.b64encode(body).decode() if binary else body.decode(errors="replace")
     now = datetime.now(UTC)
+    request_id = request_id or str(uuid4())
     return {
         "resource": resource,
         "path": path,
@@ -79,7 +80,7 @@ def api_event(
             "deploymentId": "local",
             "domainName": single.get("Host", "localhost"),
             "domainPrefix": "local",
-            "extendedRequestId": uuid4().hex,
+            "extendedRequestId": request_id,
             "httpMethod": method,
             "identity": {
                 "accessKey": None,
@@ -97,7 +98,7 @@ def api_event(
             },
             "path": path,
             "protocol": "HTTP/1.1",
-            "requestId": request_id or str(uuid4()),
+            "requestId": request_id,
             "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now.timestamp() * 1000),
             "resourceId": "local",
