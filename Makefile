@@ -1,5 +1,7 @@
 # Every command of the project. `make` alone lists them.
 PYTHON ?= python3
+# Of the command line only: some shells have this machine's name in HOST.
+HOST = 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
 FUZZ_COUNT ?= 6000
@@ -9,7 +11,7 @@ BENCH_AT_ONCE ?= 1 2 4 8 16
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -42,8 +44,9 @@ help:  ## print this list
 demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
-	@exec $(BIN)/python functions/local_server.py --port $(PORT) --data "$$DATA"
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data; for phones, too: HOST=0.0.0.0
+	@exec $(BIN)/python functions/local_server.py --host "$$HOST" --port $(PORT) --data "$$DATA" \
+		$${PUBLIC_URL:+--public-url "$$PUBLIC_URL"}
 
 check-files: $(RUN_READY)  ## check files against the spec: make check-files FILES="a.mp4 b.mov", or one with FILE="a b.mp4"
 	@PYTHONPATH=functions $(BIN)/python -m videos.cli.check_files -- $${VIDEO:+"$$VIDEO"} $${FILE:+"$$FILE"} $$FILES

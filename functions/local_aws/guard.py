@@ -1,7 +1,5 @@
 """Which requests the local server answers: it has no firewall, and every page in a browser can reach it."""
 
-import ipaddress
-import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -9,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local_aws.addresses import is_address, split_authority
 from local_aws.cors import Cors, is_allowed
 from videos.errors import ForbiddenHost, ForbiddenOrigin, VideoError
 from videos.web import api
@@ -35,8 +34,8 @@ class Guard:
 
     def _objection(self, method: str, headers: Headers) -> VideoError | None:
         authority = headers.get("host", "")
-        host, origin = _host(authority), headers.get("origin")
-        if "*" not in self._hosts and host not in self._hosts and not _is_address(host):
+        (host, _), origin = split_authority(authority), headers.get("origin")
+        if "*" not in self._hosts and host not in self._hosts and not is_address(host):
             return ForbiddenHost(
                 f"The host {authority[:100]!r} is not allowed.",
                 suggestions=[
@@ -61,17 +60,3 @@ class Guard:
         response = JSONResponse(body, status, headers)
         # Cors itself would answer a preflight, and allow it.
         return response if method == "OPTIONS" else Cors(response, self._origins)
-
-
-def _host(authority: str) -> str:
-    """The name or address in the value of a Host header, in lower case; "" if that is malformed."""
-    matched = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:@/]+)(:\d*)?", authority)
-    return matched[1].strip("[]").lower() if matched else ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -65,7 +65,7 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
         state=video.state,
         upload=Upload(
             method=ticket.method,
-            url=ticket.url,
+            url=absolute(ticket.url, base_url),
             fields=dict(ticket.fields) or UNSET,
             headers=dict(ticket.headers) or UNSET,
             expires_at=ticket.expires_at.isoformat(),
@@ -264,6 +264,11 @@ def video_url(video: Video, base_url: str) -> str:
 
 def file_url(video: Video, name: str, base_url: str) -> str:
     return f"{base_url}/videos/{video.id}/{name}{passes.query(video)}"
+
+
+def absolute(url: str, base_url: str) -> str:
+    """A URL of storage for clients. Of local storage it is a path: the API and it have one address."""
+    return f"{base_url}{url}" if url.startswith("/") else url
 
 
 def _output_url(video: Video, output: OutputName, name: str, base_url: str) -> str | None:
