@@ -26,6 +26,7 @@ from videos.web import api
 ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
+    ("GET", api.REGISTERS): "request_upload",
     ("GET", "/videos"): "read_video",
     ("GET", "/videos/{video_id}"): "read_video",
     ("GET", "/videos/{video_id}/status"): "read_video",
@@ -99,7 +100,7 @@ class Gateway:
                     return JSONResponse(api.internal_error(), 502, api.SAFE_HEADERS)
             if request.method == "HEAD":
                 del reply.headers["Content-Length"]  # it would be of a body that is left out
-            elif request.method != "GET":
+            elif request.method != "GET" or resource == api.REGISTERS:
                 self._on_change()
             return reply
 

@@ -51,8 +51,11 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"]
 REQUEST_ID = "X-Request-Id"  # in every answer, and as correlation_id in every log line about the request
 IDEMPOTENCY_KEY = "Idempotency-Key"
+REGISTERS = "/s3/params"  # the one path whose GET changes something
 BASE_URL = "baseUrl"  # a stage variable: the address that the local server was called by
-ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
+ROUTES = (
+    "POST /upload, GET /s3/params, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
+)
 
 MAX_JSON_BYTES = 64 * 1024  # requests have some hundred; parsed, JSON can take thirty times its size
 MAX_ECHO_CHARACTERS = 200

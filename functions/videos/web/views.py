@@ -17,6 +17,7 @@ from videos.web.answers import (
     STATUS_IN,
     AudioSpecs,
     CheckedUpload,
+    CompanionTicket,
     Ending,
     Following,
     Links,
@@ -71,6 +72,17 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
             expires_at=ticket.expires_at.isoformat(),
             max_bytes=ticket.max_bytes,
         ),
+        links=links(video, base_url),
+    )
+
+
+def companion_ticket(video: Video, ticket: ports.Ticket, base_url: str) -> CompanionTicket:
+    return CompanionTicket(
+        method="POST",
+        url=absolute(ticket.url, base_url),
+        fields=dict(ticket.fields),
+        expires=int((ticket.expires_at - video.created_at).total_seconds()),
+        id=video.id,
         links=links(video, base_url),
     )
 
