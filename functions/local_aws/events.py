@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 from uuid import uuid4
 
 from videos.ports import Job
+from videos.web.api import BASE_URL
 
 ACCOUNT, REGION, BUCKET = "000000000000", "us-east-1", "local"
 
@@ -55,6 +56,7 @@ def api_event(
     query: Iterable[tuple[str, str]] = (),
     source_ip: str = "127.0.0.1",
     request_id: str = "",
+    base_url: str = "",
 ) -> dict[str, Any]:
     """The event of a REST API's proxy integration. Of repeated headers or parameters, the last wins."""
     named = [(name.title(), value) for name, value in headers]
@@ -73,7 +75,7 @@ def api_event(
         "queryStringParameters": dict(pairs) or None,
         "multiValueQueryStringParameters": _grouped(pairs) or None,
         "pathParameters": dict(parameters) or None,
-        "stageVariables": None,
+        "stageVariables": {BASE_URL: base_url} if base_url else None,
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": "local",
