@@ -93,5 +93,5 @@ def test_schemathesis_finds_nothing(server, tmp_path, seed):
         cwd=tmp_path,
     )
 
-    assert "11 selected / 12 total" in told
+    assert "12 selected / 13 total" in told
     assert server.process.poll() is None

@@ -89,7 +89,8 @@ def make_service(env: Mapping[str, str]) -> Service:
     EVENT_BUS            aws: the EventBridge bus that is told of events, by name or ARN; default: none is
     PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
-    PUBLIC_URL           base URL of links in events; local: of the storage routes, too
+    PUBLIC_URL           local: base URL of the storage routes; default: that of each request
+    EVENTS_URL           base of the URLs in events, which answer no request; default: PUBLIC_URL
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
     QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
@@ -141,7 +142,7 @@ def make_service(env: Mapping[str, str]) -> Service:
             key = secret(folder)
             own_secret = secret_of(key)
             service = Service(
-                storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), key),
+                storage=FolderStorage(folder, env.get("PUBLIC_URL", ""), key),
                 videos=SqliteVideos(database),
                 jobs=SqliteJobs(database),
                 announcements=SqliteAnnouncements(database),
@@ -153,7 +154,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     return replace(
         service,
         receiver=_receiver(env, own_secret),
-        public_url=env.get("PUBLIC_URL", "").rstrip("/"),
+        public_url=(env.get("EVENTS_URL") or env.get("PUBLIC_URL", "")).rstrip("/"),
         tools=media_tools(env),
         spec=_spec(env),
         quota=_quota(env),

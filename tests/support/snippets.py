@@ -1,12 +1,22 @@
-"""The code that the documentation shows."""
+"""The code that docs/api.md shows, to be run as it stands there."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
-API = Path(__file__).parent.parent.parent / "docs" / "api.md"
+PAPER = Path(__file__).parents[2] / "docs" / "api.md"
+API = "localhost:8000"  # as the snippets have it
+BLOCK_OR_HEADING = re.compile(r"^```(\w*)\n(.*?)^```$|^#+ [^\n]*$", re.MULTILINE | re.DOTALL)
+
+
+def snippets(heading: str, language: str, *, host: str) -> list[str]:
+    """The blocks of a language below a heading, up to the next, for the API at ``host``."""
+    _, _, below = PAPER.read_text().partition(f"\n### {heading}\n")
+    blocks = takewhile(lambda found: found[0].startswith("```"), BLOCK_OR_HEADING.finditer(below))
+    return [found[2].replace(API, host) for found in blocks if found[1] == language]
 
 
 def snippet(name: str) -> str:
-    """The block under ``<!-- name -->`` in docs/api.md, such as ``python: verify``."""
-    [code] = re.findall(rf"<!-- {name} -->\n```\w+\n(.*?)```", API.read_text(), re.DOTALL)
+    """The block under ``<!-- name -->``, such as ``python: verify``."""
+    [code] = re.findall(rf"<!-- {name} -->\n```\w+\n(.*?)```", PAPER.read_text(), re.DOTALL)
     return str(code)
