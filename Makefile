@@ -11,7 +11,7 @@ BENCH_AT_ONCE ?= 1 2 4 8 16
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON WEBHOOK_URL WEBHOOK_SECRET
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -44,7 +44,7 @@ help:  ## print this list
 demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data; for phones, too: HOST=0.0.0.0
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data HOST=0.0.0.0 WEBHOOK_URL=http://localhost:9000/
 	@exec $(BIN)/python functions/local_server.py --host "$$HOST" --port $(PORT) --data "$$DATA" \
 		$${PUBLIC_URL:+--public-url "$$PUBLIC_URL"}
 
@@ -147,7 +147,7 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 	"$(AWS_BIN)/python" -m dev.trim_models .aws-sam/build/ReadVideo
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
 		"$(AWS_BIN)/python" -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
-		for function in CheckHealth CheckUpload PublishChanges RecoverVideos RequestUpload TranscodeVideo; do \
+		for function in CheckHealth CheckUpload DeliverWebhook PublishChanges RecoverVideos RequestUpload TranscodeVideo; do \
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \
 		done
 	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'

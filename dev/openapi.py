@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 import read_video
-from dev import openapi_examples
+from dev import openapi_events, openapi_examples
 from dev.document_errors import OTHERS
 from dev.openapi_page import page
 from videos import __version__, errors
@@ -40,6 +40,7 @@ ANSWERS = (
     answers.Metadata,
     answers.ErrorAnswer,
     Health,
+    *openapi_events.KINDS.values(),
 )
 REQUESTS = (requests.UploadRequest, requests.UploadForm, requests.PreflightRequest)
 ABOUT = f"""\
@@ -75,9 +76,11 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "upload", "description": "Ask for a ticket, and send the file where it says."},
             {"name": "videos", "description": "Follow a video, play it, delete it."},
+            openapi_events.TAG,
             {"name": "service", "description": "About the service itself."},
         ],
         "paths": _paths(openapi_examples.kept()),
+        "webhooks": openapi_events.webhooks(openapi_examples.kept()),
         "components": {
             "schemas": _schemas(),
             "responses": {
@@ -113,6 +116,10 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
     )
     link_pass = _parameter(
         "pass", "query", {"type": "string"}, "As in the links of metadata, in place of a token"
+    )
+    position = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    last_event_id = _parameter(
+        "Last-Event-ID", "header", position, "The id of the last message, or 0 for all that are kept"
     )
     file = {"type": "string", "enum": list(read_video.FILES)}
     metadata = _ok("What is known about it", "Metadata")
@@ -226,6 +233,18 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 (*read, errors.ExpiredLink, errors.UnknownRoute, errors.NotPlayable),
                 parameters=[link_pass],
             ),
+        },
+        "/events": {
+            "get": operation(
+                "listen",
+                "events",
+                "On the local server alone: what happens to the caller's videos, as server-sent events",
+                {"200": {**openapi_events.stream(), "headers": _request_id()}},
+                (*TOKEN, errors.BadRequest, errors.UnknownRoute),
+                description=openapi_events.STREAM,
+                parameters=[last_event_id],
+                **{"x-local-only": True},
+            )
         },
         "/health": {
             "get": operation(
@@ -412,6 +431,7 @@ def _schemas() -> dict[str, Any]:
             "mapping": {state: SCHEMAS + kind.__name__ for state, kind in answers.STATUS_IN.items()},
         },
     }
+    schemas["Event"] = openapi_events.event_schema()
     for schema in schemas.values():
         _tidy(schema)
     return dict(sorted(schemas.items()))

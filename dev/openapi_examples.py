@@ -16,6 +16,8 @@ from local_aws.events import api_event, invoke, s3_event, sqs_event, stream_even
 from videos import wiring
 from videos.errors import QuotaExceeded
 from videos.ports import Job
+from videos.steps.read_video import delete_video
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.records import SqliteVideos
 from videos.web import api
 
@@ -72,8 +74,16 @@ def _answers(folder: Path) -> Examples:
     quota = {"uploads": {"limit": 20, "used": 20}, "bytes": {"limit": 0, "used": 125829120}}
     exceeded = QuotaExceeded(quota, resets_at=service.now(), retry_after_s=60)
     assert isinstance(service.videos, SqliteVideos)
+    assert isinstance(service.announcements, SqliteAnnouncements)
+    delete_video(ticket()["id"], service)
     invoke("publish_changes", stream_event(service.videos.outbox(limit=1000)), 60)  # health tells of it
+    events = [json.loads(told.body) for told in service.announcements.after(0, owner="", limit=1000)]
+    by_type = {event["type"]: {"request": event} for event in events}
     return {
+        "videoPlayable": by_type["video.playable"],
+        "videoCompleted": by_type["video.completed"],
+        "videoRejected": by_type["video.rejected"],
+        "videoDeleted": by_type["video.deleted"],
         "requestUpload": {
             "request": UPLOAD,
             "201 a ticket for a form": waiting,

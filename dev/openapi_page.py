@@ -33,10 +33,11 @@ def page(document: dict[str, Any]) -> str:
         for method in METHODS
         if method in item
     ]
+    webhooks = [("post", name, item, item["post"]) for name, item in document.get("webhooks", {}).items()]
     schemas = document["components"]["schemas"]
     links = "".join(
         f'<li><a href="#{operation["operationId"]}"><code>{method.upper()} {escape(path)}</code></a></li>'
-        for method, path, _, operation in operations
+        for method, path, _, operation in [*operations, *webhooks]
     )
     return "\n".join(
         [
@@ -51,6 +52,8 @@ def page(document: dict[str, Any]) -> str:
             f"<nav><h2>Operations</h2><ul>{links}</ul></nav>",
             "<main>",
             *(_operation(document, *one) for one in operations),
+            "<h2>Webhooks</h2>",
+            *(_operation(document, *one) for one in webhooks),
             "<h2>Schemas</h2>",
             *(_schema(name, schema) for name, schema in schemas.items()),
             "</main>",
@@ -68,6 +71,7 @@ def _operation(
         f'<section id="{operation["operationId"]}">',
         f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>',
         f"<p>{_inline(operation['summary'])} (<code>{operation['operationId']}</code>)</p>",
+        *([_text(operation["description"])] if "description" in operation else []),
     ]
     parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
     if parameters:

@@ -42,10 +42,14 @@ from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video
 from local_aws.guard import Guard
 from local_aws.headers import CommonHeaders
 from local_aws.lines import show_lines
+from local_aws.sse import EventStreams
 from local_aws.workers import GRACE_S, Workers
 from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
+from videos.service import Receiver
 from videos.steps.attempts import interrupted
+from videos.stores.local.announcements import SqliteAnnouncements
+from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.disk import make_private
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
@@ -54,7 +58,7 @@ from videos.stores.local.records import SqliteVideos
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
-EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos")
+EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos", "deliver_webhook")
 
 
 def main() -> None:
@@ -68,6 +72,8 @@ def _main(options: argparse.Namespace) -> None:
     show_lines(sys.stderr)
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
+    # Events have no request that would tell.
+    os.environ["LOCAL_URL"] = _url(options.host, listener)
     app = _load(options.data, options.public_url or "", options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
     app.state.greeting = _greeting(options, listener)
@@ -126,25 +132,39 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _url(host: str, listener: socket.socket) -> str:
+    """Where others reach this server: from other machines, if it lets them in."""
+    reached_at = in_network(listener.family) if is_any(host) else host
+    if not reached_at or is_loopback(reached_at):
+        reached_at = "localhost"
+    return url(reached_at, listener.getsockname()[1])
+
+
 def _greeting(options: argparse.Namespace, listener: socket.socket) -> str:
     """Where the page is, what to type into an app, and where the server listens."""
     host, port = options.host, listener.getsockname()[1]
-    page_at = url("localhost" if is_any(host) or is_loopback(host) else host, port)
+    in_app = _url(host, listener)
+    page_at = url("localhost", port) if is_any(host) else in_app
     listening = url(host, port).removeprefix("http://")
     if is_any(host):
-        network = in_network(listener.family)
-        in_app = url(network, port) if network else page_at
         listening += ", every address of this machine"
     elif is_loopback(host):
-        in_app = f"{page_at}, or in an Android emulator {url('10.0.2.2', port)}"
+        in_app += f", or in an Android emulator {url('10.0.2.2', port)}"
         listening += ", for this machine only"
-    else:
-        in_app = page_at
     return (
         f"Open {options.public_url or page_at} in a browser: the page of TikToken.\n"
         f"In an app, the API is {options.public_url or in_app}\n"
         f"TikToken is listening on {listening} (data in {options.data}; Ctrl-C stops it)"
     )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which would wait for the end of every event stream."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert isinstance(self.config.app, Starlette)
+        self.config.app.state.streams.end()
+        await super().shutdown(sockets)
 
 
 def _server(app: Starlette) -> uvicorn.Server:
@@ -169,7 +189,7 @@ def _server(app: Starlette) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_S,
         timeout_notify=0,  # every second, that is
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     config.callback_notify = partial(connection.check_all, server.server_state.connections)
     return server
 
@@ -197,23 +217,30 @@ def _load(folder: Path, public_url: str, transcodes: int) -> Starlette:
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
+    assert isinstance(service.deliveries, SqliteDeliveries)
+    assert isinstance(service.announcements, SqliteAnnouncements)
+    streams = EventStreams(service.announcements, wiring.http_settings().access)
     workers = Workers(
         service.storage,
         service.videos,
         service.jobs,
         transcodes=transcodes,
+        webhooks=service.deliveries.queue if service.receiver else None,
         interrupted=partial(interrupted, service=service),
+        published=streams.published,
     )
     with mistakes.data_folder(folder):  # a database may be broken where it is first read
         workers.start()
-    return make_app(service.storage, workers)
+    return make_app(service.storage, workers, streams)
 
 
-def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
+def make_app(storage: FolderStorage, workers: Workers, streams: EventStreams) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
+        if receiver := wiring.service().receiver:
+            print(f"Webhooks go to {receiver.url}{_by_which_secret(receiver)}", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 
@@ -225,6 +252,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
     app = Starlette(
         routes=[
             *Gateway(workers.ring, addresses).routes(),
+            *streams.routes(),
             *Bucket(storage, workers.notify, addresses).routes(),
             *page.routes(addresses),
         ],
@@ -237,6 +265,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.state.streams = streams
     app.router.redirect_slashes = False  # API Gateway has none; and the Host header would decide the target
     return app
 
@@ -246,6 +275,11 @@ def _who_has_access() -> str:
     return (
         f"the API requires a token of {access.keys.issuer}" if access else "any client may upload and delete"
     )
+
+
+def _by_which_secret(receiver: Receiver) -> str:
+    """What a receiver needs to verify them, if nobody has said it."""
+    return "" if os.environ.get("WEBHOOK_SECRET") else f", signed with {receiver.secrets[0]}"
 
 
 def on_disconnect(_: Request, __: Exception) -> Response:

@@ -189,6 +189,9 @@ def test_whatever_happens_the_books_balance(chaotic, request, monkeypatch):
     chaotic.settle(*videos)
     assert not [video for video in failed if chaotic.now(video).state is State.FAILED], "no dead letter"
     assert chaotic.service.jobs.stats().dead == 0
+    assert {video.id: chaotic.told_of(video) for video in videos} == {
+        video.id: chaotic.to_tell_of(video) for video in videos
+    }
 
 
 def whole(world: World, video) -> bool:

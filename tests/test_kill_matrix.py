@@ -23,6 +23,7 @@ from videos.errors import ToolFailed, Unavailable
 from videos.model import State
 from videos.service import Service
 from videos.steps.read_video import delete_video
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -198,6 +199,7 @@ def recorded(step: Step) -> list[str]:
             storage=storage,
             videos=SqliteVideos(database),
             jobs=SqliteJobs(database, visibility_s=VISIBILITY_S),
+            announcements=SqliteAnnouncements(database),
             tools=wiring.media_tools({}),
             now=clock,
             workspace=Path(path) / "work",
@@ -224,6 +226,7 @@ def world(request, clock, tmp_path):
             storage=rig.storage,
             videos=rig.videos,
             jobs=rig.new_jobs(visibility_s=VISIBILITY_S),
+            announcements=rig.announcements,
             tools=wiring.media_tools({}),
             now=clock,
             workspace=tmp_path / "work",
@@ -242,6 +245,12 @@ def test_writes_of_progress_and_signs_of_life_while_encoding_are_among_the_calls
         "write processing 67%",
         "write processing 99%",
     ]
+
+
+def test_telling_is_among_the_calls_and_comes_after_counting():
+    calls = recorded(PUBLISH)
+
+    assert [call for call in calls if not call.startswith("change_of")] == ["count record", "announce event"]
 
 
 on_moto_too = pytest.mark.parametrize("world", ["local_rig", "moto_rig"], indirect=True)

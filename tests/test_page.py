@@ -39,6 +39,14 @@ IPHONE = (
 LONGEST_WAIT_S = 120  # a busy machine encodes twenty seconds in forty
 SLOW_BYTES_PER_S = 100_000
 UNLIMITED = -1
+# As on AWS.
+WITHOUT_EVENTS = f"""
+import sys; sys.path.insert(0, {str(PROJECT / "functions")!r})
+import local_server
+from local_aws import sse
+sse.EventStreams.routes = lambda self: []
+local_server.main()
+"""
 
 
 class Page:
@@ -100,15 +108,18 @@ class Page:
         """What the console has said since it was last asked."""
         return [line["message"] for line in self.browser.get_log("browser") if line["level"] != "DEBUG"]
 
-    def hosts(self) -> set[str]:
-        """Whom the page has asked for anything."""
+    def requests(self) -> list[str]:
+        """The URLs that the page has asked for since this was last asked."""
         events = [json.loads(line["message"])["message"] for line in self.browser.get_log("performance")]
         urls = [
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
         ]
-        return {urlsplit(url).netloc for url in urls if not url.startswith(("data:", "blob:", "chrome"))}
+        return [url for url in urls if not url.startswith(("data:", "blob:", "chrome"))]
+
+    def hosts(self) -> set[str]:
+        return {urlsplit(url).netloc for url in self.requests()}
 
     def barriers(self) -> list[str]:
         """What axe finds that is serious or worse, with where."""
@@ -196,6 +207,37 @@ def test_the_progress_of_the_upload_shows_while_bytes_go(open_page, server, clip
     assert "Sending to storage" in page.text(".steps .now")
     page.limit_network()
     page.until("document.querySelector('.renditions')")
+
+
+def count(requests: list[str], name: str) -> int:
+    return sum(urlsplit(url).path.endswith(name) for url in requests)
+
+
+def test_the_page_follows_by_events_and_shows_the_progress(open_page, server, clips):
+    page = open_page(server.url)
+
+    page.pick(clips["long"])
+
+    page.until("/^Encoding [1-9]\\d %/.test(document.querySelector('.encoding')?.innerText)")
+    page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+    page.until("!document.querySelector('.encoding')")
+    asked = page.requests()
+    assert count(asked, "/events") == 1
+    assert 1 <= count(asked, "/status") <= 4  # at first, once it listens, playable, completed
+    assert page.complaints() == []
+
+
+def test_the_page_polls_where_there_are_no_events(open_page, clips, tmp_path):
+    with Server(tmp_path, program=("-c", WITHOUT_EVENTS)) as server:
+        page = open_page(server.url)
+
+        page.pick(clips["long"])
+
+        page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+        page.until("!document.querySelector('.encoding')")
+        asked = page.requests()
+        assert count(asked, "/events") == 1
+        assert count(asked, "/status") > 4
 
 
 def test_an_upload_can_be_cancelled(open_page, server, clips):

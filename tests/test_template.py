@@ -154,6 +154,7 @@ def test_the_local_gateway_builds_events_shaped_like_the_samples(name, event):
     [
         ("check_upload", events.s3_event("uploads/a", size_bytes=1, etag="e")),
         ("transcode_video", events.sqs_event(Job(video_id="a", receipt="r", receives=1))),
+        ("deliver_webhook", events.webhook_event(Job(video_id="{}", receipt="r", receives=1))),
     ],
 )
 def test_the_local_queues_build_records_shaped_like_the_samples(name, built, event):

@@ -178,6 +178,11 @@ export type Cancellable = {
     signal?: AbortSignal;
 };
 export type OnRetry = (error: TikTokenError, waitMs: number) => void;
+export type Progress = {
+    state: State;
+    progress: number;
+    time_left_ms: number | null;
+};
 /** Every error: of the API, of storage, and of the network. */
 export declare class TikTokenError extends Error {
     /** The API's code, S3's in snake_case, or `network`. */
@@ -251,7 +256,8 @@ export declare class TikToken {
         retries?: number;
     } & SendOptions): Promise<Ticket>;
     /**
-     * Follow a video until it is finished, as often as the service asks. Errors that may pass are retried for ever.
+     * Follow a video until it is finished: by the events of the service where it has a stream of them, else by asking
+     * as often as it says. Errors that may pass are retried for ever.
      * @param {string} id
      * @param {{onStatus?: (status: Status) => void, onRetry?: OnRetry} & Cancellable} [options]
      *   `onStatus` is called when something has changed; abort `signal` to stop.

@@ -151,7 +151,15 @@ def s3_event(key: str, *, size_bytes: int, etag: str) -> dict[str, Any]:
 
 def sqs_event(job: Job) -> dict[str, Any]:
     """A batch of one transcode job."""
-    body = json.dumps({"video_id": job.video_id})
+    return _sqs_event("transcode", json.dumps({"video_id": job.video_id}), job)
+
+
+def webhook_event(job: Job) -> dict[str, Any]:
+    """A batch of one webhook."""
+    return _sqs_event("webhooks", job.video_id, job)
+
+
+def _sqs_event(queue: str, body: str, job: Job) -> dict[str, Any]:
     now_ms = str(time.time_ns() // 1_000_000)
     record = {
         "messageId": str(uuid4()),
@@ -166,7 +174,7 @@ def sqs_event(job: Job) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:transcode",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
         "awsRegion": REGION,
     }
     return {"Records": [record]}

@@ -55,7 +55,16 @@ MAX_EXHAUSTED = (
 )
 MAX_RECEIVES = 20  # deliveries of a job before it is a dead letter; the record gives up before
 
-# ── The queue
+# ── Webhooks
+CONNECT_TIMEOUT_S = 3.0  # for the name and for the connection, each
+CALL_TIMEOUT_S = 10.0  # for all of a call
+# After the first failed attempt, the second …; then it is a dead letter, a day after the event.
+DELIVERY_PAUSES_S = (5, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 32_400)
+MAX_DELIVERIES = len(DELIVERY_PAUSES_S) + 1
+DELIVERY_VISIBILITY_S = 180  # six times the function's timeout, as AWS recommends
+
+# ── The queues
+MAX_HIDDEN_S = 43_200  # how long SQS hides a message at most
 MAX_DELAY_S = 900  # SQS's maximum delay
 MAX_PAUSE_S = 60
 VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as AWS recommends
@@ -71,6 +80,10 @@ assert CLEAN_UP_AFTER_S <= MAX_DELAY_S
 assert MAX_PAUSE_S <= MAX_DELAY_S
 assert MAX_FAILURES + MAX_LOST + MAX_EXHAUSTED < MAX_RECEIVES, "the record gives up before the queue"
 assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second delivery during an attempt"
+assert DELIVERY_PAUSES_S[0] <= MAX_DELAY_S, "the first retry is a message of its own"
+assert max(DELIVERY_PAUSES_S) < MAX_HIDDEN_S
+assert CALL_TIMEOUT_S < DELIVERY_VISIBILITY_S, "no second delivery during a call"
+assert sum(DELIVERY_PAUSES_S) > timedelta(days=1).total_seconds(), "a receiver may be down for a day"
 
 
 def poll_after_ms(age_s: float, bands: Bands) -> int:

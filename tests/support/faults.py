@@ -99,6 +99,7 @@ class Worker:
             storage=_Port(self, "file", service.storage),
             videos=_Port(self, "record", service.videos),
             jobs=_Port(self, "job", service.jobs),
+            announcements=_Port(self, "event", service.announcements),
         )
 
     def call(self, name: str, work: Work) -> Any:

@@ -12,6 +12,10 @@ combination of dimensions as a metric.
     retried             a transcode was attempted again
     failed, expired     processing failed for good; nothing was uploaded in time
     recovered           a stalled video was re-queued or checked again
+    webhooks_delivered  an attempt at a webhook succeeded
+    webhooks_failed     it failed, and is repeated unless it was the last
+    webhooks_gone       it was answered 410, and is not repeated
+    to_delivered_ms     from the change to the delivery of its webhook
     stuck               recovering a stalled video failed
 """
 
