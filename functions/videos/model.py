@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from videos.errors import Violation, WrongMove
+from videos.keys import inbox_key, outputs_prefix, sources_prefix
 
 
 class State(StrEnum):
@@ -207,24 +208,6 @@ class Output:
     size_bytes: int
     segments: Segments | None = None  # renditions only
     sheet: Sheet | None = None  # the sprite only
-
-
-# Keys need no record, which may be deleted.
-INBOX = "uploads/"
-
-
-def inbox_key(video_id: str) -> str:
-    """Where a ticket puts its file, until the check takes it."""
-    return f"{INBOX}{video_id}"
-
-
-def sources_prefix(video_id: str) -> str:
-    """The key prefix of what the checks took."""
-    return f"sources/{video_id}/"
-
-
-def outputs_prefix(video_id: str) -> str:
-    return f"outputs/{video_id}/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
