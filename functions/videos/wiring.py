@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from videos.checking.rules import SPEC, Spec
+from videos.fix import OnViolation
 from videos.quota import Quota
 from videos.service import Service
 from videos.tools import MediaTools
@@ -89,6 +90,8 @@ def make_service(env: Mapping[str, str]) -> Service:
     PUBLIC_URL           local: base URL of the storage routes
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
+    MAX_FIX_BYTES        the largest file that is accepted to be fixed; default 104857600
+    ON_VIOLATION         ``reject`` (default) or ``fix``: for uploads that do not say
     QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
 
     Raises:
@@ -128,7 +131,13 @@ def make_service(env: Mapping[str, str]) -> Service:
             )
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
-    return replace(service, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
+    return replace(
+        service,
+        tools=media_tools(env),
+        spec=_spec(env),
+        on_violation=_on_violation(env),
+        quota=_quota(env),
+    )
 
 
 def _local_folder(env: Mapping[str, str]) -> Path:
@@ -148,13 +157,25 @@ def _required(env: Mapping[str, str], name: str) -> str:
 
 def _spec(env: Mapping[str, str]) -> Spec:
     try:
-        return replace(
+        spec = replace(
             SPEC,
             max_bytes=int(env.get("MAX_BYTES") or SPEC.max_bytes),
+            max_fix_bytes=int(env.get("MAX_FIX_BYTES") or SPEC.max_fix_bytes),
             max_duration_s=float(env.get("MAX_DURATION_S") or SPEC.max_duration_s),
         )
     except ValueError as error:
-        raise SystemExit(f"MAX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+        raise SystemExit(f"MAX_BYTES, MAX_FIX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+    if spec.max_fix_bytes < spec.max_bytes:
+        raise SystemExit("MAX_FIX_BYTES must be at least MAX_BYTES.")
+    return spec
+
+
+def _on_violation(env: Mapping[str, str]) -> OnViolation:
+    wish = env.get("ON_VIOLATION") or OnViolation.REJECT
+    try:
+        return OnViolation(wish)
+    except ValueError:
+        raise SystemExit(f"ON_VIOLATION is {wish!r}; use 'reject' or 'fix'.") from None
 
 
 def _quota(env: Mapping[str, str]) -> Quota:
