@@ -65,7 +65,7 @@ VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as A
 assert PROGRESS_STEP_S < HEARTBEAT_S
 assert 2 * HEARTBEAT_S < LEASE_S, "one heartbeat may be lost"
 assert CHECK_S < LEASE_S, "a check writes no heartbeat"
-assert PROBES_A_CHECK * PROBE_TIMEOUT_S < LEASE_S, "the check of what was fixed writes no heartbeat"
+assert HEARTBEAT_S + PROBES_A_CHECK * PROBE_TIMEOUT_S < LEASE_S, "nor does the check of what was fixed"
 assert COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S < LEASE_S, "a stream copy writes no heartbeat"
 assert timedelta(seconds=LEASE_S) < SILENCE_LIMIT < QUEUE_TIMEOUT
 assert timedelta(seconds=HEARTBEAT_S) < WATCH_STEP < SILENCE_LIMIT

@@ -152,7 +152,6 @@ def _fix(attempt: "_Attempt", folder: Path) -> None:
         spec=service.spec,
     )
     fixed.replace(source)
-    attempt.report()
     media = probe(source, service.tools)
     if violations := rules.check(media, service.spec):
         raise ToolFailed(f"The fixed clip breaks the spec: {violations[0].message}")
@@ -199,9 +198,9 @@ class _Attempt:
             raise SourceGone
 
     def take_up(self, media: Media) -> None:
-        """Go on with what was fixed."""
+        """Go on with what was fixed; a sign of life, as the copy of it writes none."""
         self.media, self.to_be_fixed = media, False
-        self.report()
+        self._write(progress=PROGRESS_FIXED)
 
     def drop_audio(self) -> None:
         """Continue without audio in every output: broken audio alone does not reject a video."""
@@ -265,10 +264,6 @@ class _Attempt:
             done = share * (ends_at - begins_at) / (99 - begins_at)  # of this run and those after it
             left_s = (now - self.run_began_at) * (1 - done) / done if done else None
             self._write(progress=progress, time_left_s=left_s)
-
-    def report(self) -> None:
-        """Show that the attempt is alive."""
-        self._write(progress=self.run_progress[1])
 
     def sweep(self) -> None:
         """Delete the files that no record references, except those of another running attempt."""
