@@ -192,7 +192,7 @@ class World:
         """The same, by the counters."""
         counted: Counter[str] = Counter()
         for name, number in self._store.counted(LONG_AGO).items():
-            kind = "playable" if name.startswith("to_playable_ms:") else name
+            kind = "playable" if name.startswith(("to_playable_ms:", "to_fixed_ms:")) else name
             counted[kind] += (
                 number if kind in {"uploads_requested", "deleted", "playable", *OUTCOMES.values()} else 0
             )
