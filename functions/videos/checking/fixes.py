@@ -6,15 +6,12 @@ A fix makes a new file of the upload (``making/fixing.py``), which is then check
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from videos.checking.index import CODECS, OTHER_CODECS
 from videos.checking.rules import CODEC_NAMES, SPEC, Spec
 from videos.errors import Violation
 from videos.fix import Fix
 from videos.model import Colors, Media
 
-# Those that phones and editors write into MP4 and MOV, and that our ffmpeg decodes; AV1 it does not.
-DECODED_CODECS = frozenset(
-    {"h264", "hevc", "vp8", "vp9", "mpeg4", "h263", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd"}
-)
 MAX_CODED_PX = 4096 * 4096  # width times height
 MAX_FRAME_RATE = 240.0
 
@@ -98,7 +95,7 @@ def _color_can_be(media: Media) -> bool:
 _CONDITIONS: dict[str, Callable[[Media], bool]] = {
     "resolution": _resolution_can_be,
     "frame_rate": lambda media: 0 < media.frame_rate <= MAX_FRAME_RATE,
-    "codec": lambda media: media.codec in DECODED_CODECS,
+    "codec": lambda media: media.codec in (*CODECS, *OTHER_CODECS),
     "color": _color_can_be,
     "size": lambda media: media.size_bytes > 0,
 }

@@ -15,8 +15,10 @@ Matrix = tuple[Rgb, Rgb, Rgb]
 POINTS = 33  # along each side of the table
 SCREEN_GAMMA = 2.4  # ITU-R BT.1886, what BT.709 is meant for
 WHITE = 203.0  # cd/m2 of diffuse white in HDR (ITU-R BT.2408)
-HLG_PEAK, HLG_GAMMA = 1000.0, 1.2  # of the screen that HLG is meant for (ITU-R BT.2100)
-KNEE = 0.6  # of the light of SDR white: what is brighter is compressed
+PEAK = 1000.0  # cd/m2 of the screen that HLG is meant for (ITU-R BT.2100); phones record PQ for the same
+HLG_GAMMA = 1.2  # of that screen
+# Light is compressed from the knee on, so that the peak becomes 1; as fractions of diffuse white.
+KNEE, BRIGHTEST = 0.3, PEAK / WHITE
 
 # Linear light from one set of primaries to BT.709, all with the white of D65.
 TO_BT709: dict[str, Matrix] = {
@@ -58,7 +60,7 @@ def _mapping(colors: Colors) -> Callable[[int, int, int], Rgb]:
         red, green, blue = light[red_at], light[green_at], light[blue_at]
         if is_hlg:  # from the light of the scene to that of the screen
             scene = 0.2627 * red + 0.6780 * green + 0.0593 * blue
-            gain = HLG_PEAK / WHITE * scene ** (HLG_GAMMA - 1)
+            gain = BRIGHTEST * scene ** (HLG_GAMMA - 1)
             red, green, blue = red * gain, green * gain, blue * gain
         if is_hdr and (brightest := max(red, green, blue)) > KNEE:
             gain = _compressed(brightest) / brightest
@@ -84,9 +86,14 @@ def _light(code: float, transfer: str) -> float:
 
 
 def _compressed(light: float) -> float:
-    """Light above the knee, so that it comes near to 1 and never reaches it."""
-    room = 1 - KNEE
-    return 1 - room * room / (light - KNEE + room)
+    """A curve that leaves the knee with the slope of what is below it, and is 1 at the brightest.
+
+    It is the one that ffmpeg's ``tonemap`` calls Möbius.
+    """
+    light = min(light, BRIGHTEST)
+    a = -KNEE * KNEE * (BRIGHTEST - 1) / (KNEE * KNEE - 2 * KNEE + BRIGHTEST)
+    b = (KNEE * KNEE - 2 * KNEE * BRIGHTEST + BRIGHTEST) / (BRIGHTEST - 1)
+    return (b * b + 2 * b * KNEE + KNEE * KNEE) / (b - a) * (light + a) / (light + b)
 
 
 def _code(light: float) -> float:

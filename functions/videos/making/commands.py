@@ -152,7 +152,7 @@ def ladder_command(
     changes in H.264 that starts with full range.
     """
     stream = opened(source, media)
-    copies = _upright(_in_full_range(stream[str(media.stream_index)], media, limited), media).split()
+    copies = _upright(in_full_range(stream[str(media.stream_index)], media, limited), media).split()
     outputs = [
         ffmpeg.output(
             _scaled(copies[index], target.width_px, target.height_px).filter("format", "yuv420p"),
@@ -223,7 +223,7 @@ def _upright(picture: ffmpeg.nodes.Stream, media: Media) -> ffmpeg.nodes.Stream:
     return picture
 
 
-def _in_full_range(picture: ffmpeg.nodes.Stream, media: Media, limited: Sequence[Run]) -> ffmpeg.nodes.Stream:
+def in_full_range(picture: ffmpeg.nodes.Stream, media: Media, limited: Sequence[Run]) -> ffmpeg.nodes.Stream:
     """``picture`` with these runs of frames stretched to full range, as the others are.
 
     ffmpeg's H.264 decoder keeps the pixel format of the first frame, and swscale takes every frame of

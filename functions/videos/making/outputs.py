@@ -139,7 +139,13 @@ def make_ladder(
     poster = None if OutputName.POSTER in published else _poster(folder, media, poster_time_s)
     tools.run(
         commands.ladder_command(
-            using, folder / "source", media, targets, sprite, poster, limited=_limited(folder, media, using)
+            using,
+            folder / "source",
+            media,
+            targets,
+            sprite,
+            poster,
+            limited=limited_runs(folder / "source", media, using),
         ),
         timeout_s=LADDER_TIMEOUT_S,
         memory_bytes=LADDER_MEMORY_BYTES,
@@ -184,11 +190,11 @@ def _encode_sound(folder: Path, media: Media, using: MediaTools) -> None:
         tools.run(commands.sound_command(using, source, media), timeout_s=COPY_TIMEOUT_S)
 
 
-def _limited(folder: Path, media: Media, using: MediaTools) -> list[Run]:
+def limited_runs(source: Path, media: Media, using: MediaTools) -> list[Run]:
     """The frames of limited range, in runs, if the decoder cannot tell them apart by their format."""
     if not media.color_range_changes or not media.pixel_format.startswith("yuvj"):
         return []
-    ranges = ffprobe.decode_ranges(folder / "source", media.stream_index, using)
+    ranges = ffprobe.decode_ranges(source, media.stream_index, using)
     runs = [(of, len(list(run))) for of, run in groupby(ranges)]
     starts = accumulate((length for _, length in runs), initial=0)
     return [
