@@ -167,7 +167,9 @@ def test_a_taken_port(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"MAX_BYTES": "6 MB"}, "MAX_BYTES and MAX_DURATION_S must be numbers"),
+        ({"MAX_BYTES": "6 MB"}, "MAX_BYTES, MAX_FIX_BYTES and MAX_DURATION_S must be numbers"),
+        ({"MAX_FIX_BYTES": "1000"}, "MAX_FIX_BYTES must be at least MAX_BYTES."),
+        ({"ON_VIOLATION": "repair"}, "ON_VIOLATION is 'repair'; use 'reject' or 'fix'."),
         ({"JWT_ISSUER": "https://issuer"}, "Set both JWT_ISSUER and JWT_AUDIENCE"),
     ],
 )

@@ -15,24 +15,26 @@
  * @typedef {{ios: string[], android: string[], computer: string[], developer: string[]}} SuggestionsFor
  * @typedef {{rule: string, found: string, expected: string, message: string, suggestions: string[],
  *   suggestions_for: SuggestionsFor}} Violation
+ * @typedef {{rule: string, found: string, made: string}} Fix  One change, so that a clip keeps the spec.
  * @typedef {"awaiting_upload" | "queued" | "processing" | "completed" | "rejected" | "failed" | "expired"} State
  *
  * @typedef {{filename: string, content_type: string, size: number, method?: "POST" | "PUT", exact_size?: boolean,
- *   poster_time?: number}} UploadRequest
+ *   poster_time?: number, on_violation?: "reject" | "fix", fit?: "contain" | "cover"}} UploadRequest
  * @typedef {{method: "POST" | "PUT", url: string, fields?: Record<string, string>, headers?: Record<string, string>,
  *   expires_at: string, max_bytes: number}} UploadTarget
  * @typedef {{status: string, metadata: string}} Links
  * @typedef {{id: string, url: string, state: State, upload: UploadTarget, links: Links}} Ticket
  *
  * @typedef {{size?: number, duration?: number, width?: number, height?: number, rotation?: number, codec?: string,
- *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string}} ClipFacts
- * @typedef {{accepted: boolean, violations: Violation[], unjudged: string[],
+ *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string,
+ *   on_violation?: "reject" | "fix"}} ClipFacts
+ * @typedef {{accepted: boolean, violations: Violation[], fixes?: Fix[], unjudged: string[],
  *   fitting_bit_rate: number | null}} Preflight
  *
  * @typedef {{error?: string, suggestions?: string[], suggestions_for?: SuggestionsFor, code?: string,
  *   violations?: Violation[]}} Ending  Only of a video that is rejected, failed or expired.
  * @typedef {{id: string, state: State, progress: number, playable: boolean, updated_at: string,
- *   retry_after_ms: number | null, time_left_ms: number | null} & Ending} Status
+ *   retry_after_ms: number | null, time_left_ms: number | null, fixes?: Fix[]} & Ending} Status
  *
  * @typedef {{name: string, codec: string, codecs: string | null, width: number, height: number, size_bytes: number,
  *   bit_rate: number | null, url: string}} Rendition
@@ -48,7 +50,7 @@
  *   updated_at: string, playable_at: string | null, completed_at: string | null, specs: Specs | null,
  *   storage_info: StorageInfo | null, renditions: Rendition[], hls: string | null, poster: string | null,
  *   poster_time: number, blurhash: string | null, sprite: string | null, sprite_vtt: string | null,
- *   warnings: string[], links: Links} & Ending} Metadata
+ *   warnings: string[], fixes?: Fix[], links: Links} & Ending} Metadata
  * @typedef {Status & {filename: string, created_at: string, url: string, poster: string | null,
  *   blurhash: string | null, links: Links}} ListedVideo
  *
