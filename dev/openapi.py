@@ -315,10 +315,9 @@ def _operation(
 def _companion_parameters() -> list[dict[str, Any]]:
     """The fields of UploadRequest that a query may have, and Uppy's metadata."""
     _, components = msgspec.json.schema_components([requests.UploadRequest])
-    asked = components[requests.UploadRequest.__name__]
-    kinds = {"type": asked["properties"]["content_type"]} | {
-        name: schema for name, schema in asked["properties"].items() if name in companion.FIELDS
-    }
+    fields = components[requests.UploadRequest.__name__]["properties"]
+    kinds = {"filename": fields["filename"], "type": fields["content_type"]}
+    kinds |= {name: fields[name] for name in fields if name in companion.FIELDS}
     parameters = []
     for name, schema in kinds.items():
         [known] = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
