@@ -26,7 +26,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
-CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5)
+CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5 tests/webhooks)
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
@@ -75,7 +75,7 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
 test-clients: $(READY) $(CLIENTS_READY)  ## test the page, Uppy and FilePond in Chromium, the client in node; needs chromium, chromedriver and npm
-	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py --clients
+	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py tests/test_webhook_docs.py --clients
 
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
@@ -89,7 +89,7 @@ fuzz: $(READY)  ## fuzz test: check damaged files for two minutes: make fuzz FUZ
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
 
 chaos: $(READY)  ## random fault injection, locally and on moto, with three seeds: invariants must hold
-	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py || exit 1; done
+	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py tests/test_webhook_chaos.py || exit 1; done
 
 chaos-emulator: $(READY) $(EMULATOR_READY)  ## the same on an emulator on localhost:4566, such as MiniStack
 	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_AWS=200 $(WITH_AWS) $(BIN)/pytest -s tests/test_chaos.py --emulator || exit 1; done
@@ -143,7 +143,7 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 	@# Beyond sam build: drop the local server, and precompile. /var/task is read-only, so without .pyc
 	@# every cold start would compile again; unchecked-hash, since deployment loses modification times.
 	@# All functions are copies of the same folder.
-	@# boto3 ships data for 400 services; only three are used, and of these not the descriptions.
+	@# boto3 ships data for 400 services; only four are used, and of these not the descriptions.
 	"$(AWS_BIN)/python" -m dev.trim_models .aws-sam/build/ReadVideo
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
 		"$(AWS_BIN)/python" -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
@@ -163,7 +163,8 @@ emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until C
 	$(WITH_AWS) $(BIN)/python -m dev.emulator run
 
 test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with sam and run the integration tests; needs Docker
-	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py --emulator
+	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py \
+		tests/test_webhooks_deployed.py tests/test_webhook_chaos.py --emulator
 	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
 test-localstack: $(READY) $(EMULATOR_READY) $(LOCALSTACK_READY)  ## run the adapters on LocalStack and DynamoDB Local; needs npm and Java 17
@@ -201,6 +202,7 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/page && npm install --package-lock-only axe-core@latest
 	cd tests/uploaders && npm install --package-lock-only @uppy/core@latest @uppy/aws-s3@latest filepond@latest esbuild@latest
 	cd tests/uploaders/uppy5 && npm install --package-lock-only @uppy/core@5 @uppy/aws-s3@5
+	cd tests/webhooks && npm install --package-lock-only standardwebhooks@latest
 	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
 	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 

@@ -210,6 +210,13 @@ def deploy() -> Stack:
     return Stack(url, _outputs())
 
 
+def tell(stack: Stack, url: str, secret: str) -> None:
+    """Deploy ``stack`` again, with a receiver of webhooks; without one if both are empty."""
+    receiver = {"WebhookUrl": url, "WebhookSecret": secret, "WebhookAllowPrivate": "yes"} if url else {}
+    _sam_deploy(PublicStorageUrl=endpoint(), PublicUrl=stack.url, **receiver)
+    _make_limits_numbers()
+
+
 def _make_limits_numbers() -> None:
     """MiniStack keeps a limit of concurrency as the text of its parameter, and then polls no queue at all."""
     functions = client("lambda")

@@ -84,6 +84,7 @@ class Rig:
     videos: Videos
     jobs: Jobs
     deliveries: Deliveries
+    new_deliveries: Callable[..., Deliveries]
     new_jobs: Callable[..., Jobs]
     send: Callable[[Ticket, bytes], Answer]
     load: Callable[[str], Answer]
@@ -209,6 +210,7 @@ def local_rig(tmp_path: Path) -> Rig:
         videos=SqliteVideos(folder / "videos.db"),
         jobs=new_jobs(),
         deliveries=SqliteDeliveries(folder / "videos.db"),
+        new_deliveries=lambda **_: SqliteDeliveries(folder / "videos.db"),
         new_jobs=new_jobs,
         send=lambda ticket, body: send_to_folder(storage, ticket, body),
         load=lambda url: load_from_folder(storage, url),
@@ -238,6 +240,7 @@ def aws_rig(fake_aws: "FakeAws") -> Rig:
         videos=DynamoVideos(name),
         jobs=fake_aws.new_jobs(),
         deliveries=fake_aws.new_deliveries(),
+        new_deliveries=fake_aws.new_deliveries,
         new_jobs=fake_aws.new_jobs,
         send=send_over_http,
         load=load_over_http,
@@ -267,23 +270,29 @@ class FakeAws:
         queue = self.sqs.create_queue(QueueName=f"jobs-{uuid4()}", Attributes=attributes)["QueueUrl"]
         return PolledSqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
 
-    def new_deliveries(self) -> Deliveries:
-        """The queues of webhooks, with the template's settings but for the names."""
+    def new_deliveries(self, *, visibility_s: int = DELIVERY_VISIBILITY_S) -> Deliveries:
+        """The queues of webhooks, as the template has them."""
         name = uuid4()
-        dead = self._queue(f"dead-{name}", {})
-        retries = self._queue(f"retries-{name}", {})
-        first = self._queue(f"first-{name}.fifo", {"FifoQueue": "true"})
+        hidden = {"VisibilityTimeout": str(visibility_s)}
+        first, retries, dead = (
+            self.sqs.create_queue(QueueName=queue, Attributes=hidden | settings)["QueueUrl"]
+            for queue, settings in (
+                (f"first-{name}.fifo", {"FifoQueue": "true"}),
+                (f"retries-{name}", {}),
+                (f"dead-{name}", {}),
+            )
+        )
         return SqsDeliveries(first, retries, dead, wait_s=0)
-
-    def _queue(self, name: str, settings: dict[str, str]) -> str:
-        attributes = settings | {"VisibilityTimeout": str(DELIVERY_VISIBILITY_S)}
-        return self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
     def make_bus(self, name: str) -> Callable[[int], list[dict[str, Any]]]:
         """A bus with a rule that takes every event of ours to a queue; returns ``Rig.told`` of it."""
         self.events.create_event_bus(Name=name)
         queue = self.sqs.create_queue(QueueName=f"told-{uuid4()}")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}}
+        statement = {**allowed, "Action": "sqs:SendMessage", "Resource": arn["QueueArn"]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
         pattern = json.dumps({"source": ["tiktoken"]})
         self.events.put_rule(Name="everything", EventBusName=name, EventPattern=pattern)
         target = {"Id": "queue", "Arn": arn["QueueArn"]}

@@ -177,6 +177,17 @@ def test_a_taken_port(tmp_path):
         ({"MAX_FIX_BYTES": "1000"}, "MAX_FIX_BYTES must be at least MAX_BYTES."),
         ({"ON_VIOLATION": "repair"}, "ON_VIOLATION is 'repair'; use 'reject' or 'fix'."),
         ({"JWT_ISSUER": "https://issuer"}, "Set both JWT_ISSUER and JWT_AUDIENCE"),
+        ({"WEBHOOK_URL": "localhost:9000"}, "WEBHOOK_URL is invalid: it does not begin with https://."),
+        ({"WEBHOOK_URL": "http://a@localhost/"}, "WEBHOOK_URL is invalid: it holds a user's name"),
+        (
+            {"WEBHOOK_URL": "http://localhost:9000/", "WEBHOOK_ALLOW_PRIVATE": "no"},
+            "WEBHOOK_URL is invalid: it must begin with https://.",
+        ),
+        ({"WEBHOOK_URL": "http://a/", "WEBHOOK_ALLOW_PRIVATE": "si"}, "WEBHOOK_ALLOW_PRIVATE is 'si'; use"),
+        (
+            {"WEBHOOK_URL": "http://a/", "WEBHOOK_SECRET": "sesame"},
+            "WEBHOOK_SECRET must be one or two secrets",
+        ),
     ],
 )
 def test_a_setting_without_sense(tmp_path, settings, sentence):

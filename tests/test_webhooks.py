@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,12 +15,16 @@ from standardwebhooks import Webhook
 import deliver_webhook
 from local_aws.events import Context
 from support import letters
+from support.faults import Worker, after, break_off, by_worker, die, service_here
 from support.receiver import Receiver
 from support.samples import an_event
 from support.world import in_our_hands
+from videos.errors import Unavailable
 from videos.service import Receiver as ReceiverSettings
+from videos.steps import deliver_webhook as step
 from videos.telemetry import metrics
 from videos.telemetry.logs import logger
+from videos.telling.call import post
 
 SECRET = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
 OLD_SECRET = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
@@ -316,3 +321,60 @@ def test_an_event_that_is_put_again_arrives_with_the_same_id(told, receiver):
     deliver_all(told)
 
     assert set(ids(receiver)) == {"v1-1"}
+
+
+# ── A worker that is killed ──────────────────────────────────────────────────────
+
+
+def deliver_by(worker: Worker) -> bool:
+    """Let it attempt the next message; whether there was one."""
+    deliveries = worker.service.deliveries._port
+    message = letters.receive(deliveries)
+    if not message:
+        return False
+    with worker.at_work():
+        answer = deliver_webhook.handler(message.event, Context("deliver_webhook", 30))
+        if not answer["batchItemFailures"]:
+            by_worker("done", lambda: letters.done(deliveries, message))
+    return True
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "calls"),
+    [
+        (204, 0, ["call", "done"]),
+        (500, 0, ["call", "retry webhook"]),
+        (410, 0, ["call", "done"]),
+        (500, 9, ["call", "bury webhook", "done"]),
+    ],
+)
+@pytest.mark.parametrize("happens", [die, break_off])
+def test_no_event_is_lost_whichever_call_its_worker_is_killed_after(
+    told, receiver, clock, monkeypatch, status, attempts, calls, happens
+):
+    monkeypatch.setattr(deliver_webhook, "service", service_here)
+    monkeypatch.setattr(step, "post", lambda *call: by_worker("call", lambda: post(*call)))
+    for at, call in enumerate(calls):
+        event = an_event(f"v-{at}", 1)
+        told.deliveries.put(event)
+        for _ in range(attempts):
+            assert letters.receive(told.deliveries)
+            clock.advance(seconds=181)
+        receiver.behave = lambda *_: status
+        worker = Worker(told, after(call, happens))
+        with suppress(Unavailable):
+            deliver_by(worker)
+        assert call in worker.calls, "it was never made"
+        assert worker.killed == (happens is die)
+
+        receiver.behave = lambda *_: 200
+        told.deliveries.redrive()
+        for _ in range(4):
+            clock.advance(seconds=181)
+            while deliver_by(Worker(told)):
+                pass
+            told.deliveries.redrive()
+
+        answered = [one for one in receiver.calls if one.headers["webhook-id"] == event.id]
+        assert len(answered) > (status == 500)
+        assert not told.deliveries.dead()

@@ -36,6 +36,7 @@ class Receiver:
         behave: Behaviour = lambda *_: 204,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         certificate: Path | None = None,
     ) -> None:
         self.behave = behave
@@ -65,7 +66,7 @@ class Receiver:
             def handle_error(self, *_: Any) -> None:
                 """Callers may leave, and we cut them off."""
 
-        self._server = Server((host, 0), Handler)
+        self._server = Server((host, port), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http{'s' if certificate else ''}://localhost:{self.port}/hooks"
         if certificate:
