@@ -364,6 +364,7 @@ class EventStream {
   join(id) {
     const news = new News(id, () => this.#isLive);
     this.#followed.add(news);
+    if (this.#isLive) news.tell(); // what has happened since its status was read
     if (!this.#session && this.#isThere) this.#listen((this.#session = new AbortController()));
     return news;
   }
@@ -415,7 +416,6 @@ class EventStream {
   /** @param {string} block  One message, or a comment. */
   #take(block) {
     const [name, data] = ["event", "data"].map((field) => new RegExp(`^${field}: (.*)$`, "m").exec(block)?.[1]);
-    if (name === "reset") return this.#tellAll({ isLive: true });
     if (!data) return;
     const told = JSON.parse(data);
     const { id, ...progress } = name === "progress" ? told : { id: told.data.id };

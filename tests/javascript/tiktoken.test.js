@@ -277,6 +277,34 @@ test("videos that are followed at the same time share one stream, which ends wit
   assert.deepEqual([times("events"), streams], [1, 0]);
 });
 
+test("what happens between a status and its place in an open stream is not missed", async () => {
+  let isLate = false;
+  let opened;
+  const open = new Promise((resolve) => (opened = resolve));
+  const late = async (url, init) => {
+    const answer = await fetch(url, init);
+    if (url.endsWith("/events")) opened();
+    if (isLate && url.endsWith("/status")) {
+      isLate = false;
+      await api.follow(id); // it is completed, and everybody was told, before this answer is read
+    }
+    return answer;
+  };
+  const listener = new TikToken(SERVER, { fetch: late });
+  const stop = new AbortController();
+  const other = await listener.requestUpload({ filename: "a.mp4", content_type: "video/mp4", size: 1000 });
+  const waiting = listener.follow(other.id, { signal: stop.signal }).catch(() => {});
+  await open;
+  const { id } = await listener.upload(await clip());
+  isLate = true;
+
+  const last = await listener.follow(id);
+
+  assert.equal(last.state, "completed");
+  stop.abort();
+  await waiting;
+});
+
 test("where the service has no stream, it is asked for once", async () => {
   const { api: listener, times } = listening(noEvents);
   const file = await clip();
