@@ -58,4 +58,4 @@ function Screens({ server, onServer }: { server: string; onServer: (url: string)
   }
 }
 
-const styles = StyleSheet.create({ app: { flex: 1, backgroundColor: color.paper } });
+const styles = StyleSheet.create({ app: { flex: 1, width: "100%", maxWidth: 480, alignSelf: "center", backgroundColor: color.paper } });

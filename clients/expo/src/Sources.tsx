@@ -5,8 +5,10 @@ import { clipFromPicker, type Clip } from "./clip";
 import { device } from "./device";
 import { Button } from "./look";
 
+type Props = { onRecord: () => void; onClip: (clip: Clip) => void; again?: boolean };
+
 /** The two ways to a clip. */
-export function Sources({ onRecord, onClip }: { onRecord: () => void; onClip: (clip: Clip) => void }) {
+export function Sources({ onRecord, onClip, again }: Props) {
   const choose = async () => {
     const picked = await ImagePicker.launchImageLibraryAsync({ mediaTypes: ["videos"] });
     const asset = picked.assets?.[0];
@@ -14,8 +16,8 @@ export function Sources({ onRecord, onClip }: { onRecord: () => void; onClip: (c
   };
   return (
     <View style={styles.sources}>
-      {device.canRecord && <Button label="Record a clip" onPress={onRecord} />}
-      <Button label="Choose a clip" quiet={device.canRecord} onPress={() => void choose()} />
+      {device.canRecord && <Button label={again ? "Record it again" : "Record a clip"} onPress={onRecord} />}
+      <Button label={again ? "Choose another clip" : "Choose a clip"} quiet={device.canRecord} onPress={() => void choose()} />
     </View>
   );
 }

@@ -1,7 +1,7 @@
 import type { ImagePickerAsset } from "expo-image-picker";
 
 import { device } from "./device";
-import { preflightFromAsset, type ClipFacts } from "./tiktoken";
+import type { ClipFacts } from "./tiktoken";
 
 export type Clip = {
   uri: string;
@@ -26,7 +26,7 @@ export function clipFromPicker(asset: ImagePickerAsset): Clip {
     uri: asset.uri,
     name: asset.fileName ?? "clip.mp4",
     contentType: asset.mimeType ?? "", // `type` is "video", which is none; "" lets the service find out
-    facts: preflightFromAsset({ ...asset, duration: device.durationMs(asset.duration) }),
+    facts: device.factsOf(asset),
   };
 }
 

@@ -2,6 +2,7 @@ import Constants from "expo-constants";
 import { File, Paths } from "expo-file-system";
 
 import type { Device } from "./device.types";
+import { preflightFromAsset } from "./tiktoken";
 
 // By its name: on iOS, the path to the documents changes when the app is updated.
 const keptFile = () => new File(Paths.document, "pending-clip");
@@ -35,7 +36,7 @@ export const device: Device = {
     return { status, body };
   },
 
-  durationMs: (picked) => picked ?? undefined,
+  factsOf: preflightFromAsset,
 
   canRecord: true,
 

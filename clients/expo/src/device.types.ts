@@ -1,4 +1,6 @@
-import type { Send } from "./tiktoken";
+import type { ImagePickerAsset } from "expo-image-picker";
+
+import type { ClipFacts, Send } from "./tiktoken";
 
 /** What a phone and a browser do each in their own way. */
 export type Device = {
@@ -11,8 +13,8 @@ export type Device = {
   open(uri: string): Promise<unknown>;
   /** Sends a file to storage, as the ticket says; undefined where the client's own way will do. */
   send?: Send;
-  /** The length of a picked clip in milliseconds. */
-  durationMs(picked: number | null | undefined): number | undefined;
+  /** What Expo's picker knows of a clip. */
+  factsOf(asset: ImagePickerAsset): ClipFacts;
   canRecord: boolean;
   defaultServer(): string;
 };

@@ -1,4 +1,5 @@
 import type { Device } from "./device.types";
+import { preflightFromAsset } from "./tiktoken";
 
 // There are caches on https and on localhost only: elsewhere, a reload loses the clip.
 const KEPT = "/pending-clip";
@@ -27,8 +28,9 @@ export const device: Device = {
 
   open: read,
 
-  // Expo's picker tells milliseconds on a phone, and seconds in a browser.
-  durationMs: (picked) => (picked && Number.isFinite(picked) ? picked * 1000 : undefined),
+  // In a browser, Expo's picker tells seconds, and the sides as they are shown.
+  factsOf: ({ duration, ...asset }) =>
+    preflightFromAsset({ ...asset, rotation: 0, duration: Number.isFinite(duration) ? duration! * 1000 : null }),
 
   canRecord: false, // expo-camera records on phones only
 

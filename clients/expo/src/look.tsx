@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { Pressable, StyleSheet, Text, View, type StyleProp, type ViewStyle } from "react-native";
+import { SafeAreaView } from "react-native-safe-area-context";
 
 export const color = {
   night: "#0c0b0a",
@@ -14,6 +15,18 @@ export const color = {
 
 /** The sides of every screen. */
 export const GAP = 24;
+
+/** A picture, and below it what there is to say and to do. */
+export function Screen({ picture, children }: { picture: ReactNode; children: ReactNode }) {
+  return (
+    <View style={styles.screen}>
+      <View style={styles.picture}>{picture}</View>
+      <SafeAreaView edges={["bottom"]} style={styles.panel}>
+        {children}
+      </SafeAreaView>
+    </View>
+  );
+}
 
 export function Title({ children }: { children: ReactNode }) {
   return (
@@ -68,6 +81,15 @@ export function Sign({ size }: { size: number }) {
 }
 
 const styles = StyleSheet.create({
+  screen: { flex: 1, backgroundColor: color.paper },
+  picture: {
+    flex: 1,
+    overflow: "hidden",
+    borderBottomLeftRadius: 28,
+    borderBottomRightRadius: 28,
+    backgroundColor: color.night,
+  },
+  panel: { padding: GAP, gap: 16 },
   title: { color: color.ink, fontSize: 34, lineHeight: 39, fontWeight: "700", letterSpacing: -0.8 },
   soft: { color: color.soft, fontSize: 16, lineHeight: 23 },
   button: {

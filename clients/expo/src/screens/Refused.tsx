@@ -28,7 +28,7 @@ export function Refused({ stage, onRecord, onClip, onLeave }: Props) {
         ))}
       </ScrollView>
       {/* A switch that lets the service mend the clip belongs here: see begin() in journey.ts. */}
-      <Sources onRecord={onRecord} onClip={onClip} />
+      <Sources again onRecord={onRecord} onClip={onClip} />
       <Button label="Back" quiet onPress={onLeave} />
     </SafeAreaView>
   );

@@ -3,7 +3,7 @@ import { Pressable, StyleSheet, Text, TextInput, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 import type { Clip } from "../clip";
-import { Button, color, GAP, Sign, Soft, Title } from "../look";
+import { Button, color, GAP, Pill, Screen, Sign, Soft, Title } from "../look";
 import { toUrl } from "../settings";
 import { Sources } from "../Sources";
 import { TikToken } from "../tiktoken";
@@ -15,24 +15,37 @@ type Props = {
   onClip: (clip: Clip) => void;
 };
 
+const RULES = ["720 × 1280", "30 fps", "60 s", "6 MB"];
+
 export function Start({ server, onServer, onRecord, onClip }: Props) {
   return (
-    <SafeAreaView style={styles.screen}>
-      <View style={styles.brand}>
-        <Sign size={26} />
-        <Text style={styles.name}>TikToken</Text>
-      </View>
-      <View style={styles.middle}>
-        <View style={styles.frame}>
-          <Sign size={64} />
-          <Text style={styles.size}>720 × 1280</Text>
-        </View>
-        <Title>One portrait clip, up to a minute.</Title>
-        <Soft>Recorded upright in 720p. It plays for everybody within a second of its upload.</Soft>
+    <Screen
+      picture={
+        <SafeAreaView edges={["top"]} style={styles.picture}>
+          <View style={styles.brand}>
+            <Sign size={26} />
+            <Text style={styles.name}>TikToken</Text>
+          </View>
+          <View style={styles.middle}>
+            <Sign size={132} />
+          </View>
+          <View style={styles.rules}>
+            {RULES.map((rule) => (
+              <Pill key={rule} style={styles.rule}>
+                {rule}
+              </Pill>
+            ))}
+          </View>
+        </SafeAreaView>
+      }
+    >
+      <View style={styles.lines}>
+        <Title>One minute. Upright.</Title>
+        <Soft>Your clip plays for everybody a moment after its upload.</Soft>
       </View>
       <Sources onRecord={onRecord} onClip={onClip} />
       <Server url={server} onChange={onServer} />
-    </SafeAreaView>
+    </Screen>
   );
 }
 
@@ -89,24 +102,13 @@ function Server({ url, onChange }: { url: string; onChange: (url: string) => voi
 }
 
 const styles = StyleSheet.create({
-  screen: { flex: 1, padding: GAP, gap: 20 },
+  picture: { flex: 1, padding: GAP, backgroundColor: color.sheet },
   brand: { flexDirection: "row", alignItems: "center", gap: 10 },
   name: { color: color.ink, fontSize: 19, fontWeight: "700", letterSpacing: -0.4 },
-  middle: { flex: 1, justifyContent: "center", gap: 14 },
-  frame: {
-    alignSelf: "flex-start",
-    flexShrink: 1,
-    aspectRatio: 9 / 16,
-    height: 300,
-    marginBottom: 14,
-    borderRadius: 28,
-    borderWidth: 1.5,
-    borderColor: color.line,
-    backgroundColor: color.sheet,
-    alignItems: "center",
-    justifyContent: "center",
-  },
-  size: { position: "absolute", bottom: 16, color: color.soft, fontSize: 13, fontVariant: ["tabular-nums"] },
+  middle: { flex: 1, alignItems: "center", justifyContent: "center" },
+  rules: { flexDirection: "row", flexWrap: "wrap", justifyContent: "center", gap: 8 },
+  rule: { backgroundColor: color.line },
+  lines: { gap: 6 },
   server: { flexDirection: "row", alignItems: "center", justifyContent: "center", gap: 8, minHeight: 44 },
   host: { color: color.soft, fontSize: 14 },
   change: { color: color.ink, fontSize: 14, textDecorationLine: "underline" },
