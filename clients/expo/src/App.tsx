@@ -1,7 +1,7 @@
 import { StatusBar } from "expo-status-bar";
 import { useEffect, useState } from "react";
 import { StyleSheet, View } from "react-native";
-import { SafeAreaProvider } from "react-native-safe-area-context";
+import { initialWindowMetrics, SafeAreaProvider } from "react-native-safe-area-context";
 
 import { color } from "./look";
 import { Play } from "./screens/Play";
@@ -21,7 +21,7 @@ export default function App() {
     void saveServer(url);
   };
   return (
-    <SafeAreaProvider>
+    <SafeAreaProvider initialMetrics={initialWindowMetrics}>
       <StatusBar style="light" />
       <View style={styles.app}>{server && <Screens server={server} onServer={changeServer} />}</View>
     </SafeAreaProvider>

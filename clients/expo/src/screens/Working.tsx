@@ -35,6 +35,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
         </Soft>
       </View>
       <View
+        accessible
         accessibilityRole="progressbar"
         accessibilityLabel="Uploaded"
         accessibilityValue={{ min: 0, max: 100, now: percent }}
