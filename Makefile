@@ -24,6 +24,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
+EXPO_READY := clients/expo/node_modules/.ready
 CLIENTS_READY := clients/javascript/node_modules/.ready tests/page/node_modules/.ready
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
@@ -73,6 +74,9 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 
 test-clients: $(READY) $(CLIENTS_READY)  ## test the page in Chromium and the client in node; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_client.py tests/test_page.py --clients
+
+test-expo: $(READY) $(EXPO_READY)  ## check and test the Expo app, and use its web export in Chromium; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_expo.py --expo
 
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py

@@ -8,9 +8,9 @@ Reproduced from what they publish on npm:
   ``ReactAndroid/…/NetworkingModule.kt``;
 - ``fetch``, expo 57.0.24: ``src/winter/fetch/convertFormData.ts``, which clients/expo runs as it is.
 
-Android's bytes are OkHttp's, 4.9.2: ``MultipartBody.kt``, ``BridgeInterceptor.kt``. The heads of iOS are those of
-CFNetwork, which is closed, in no fixed order. Swift's dictionaries have no order either: a form's fields come in
-any, but before the file.
+Android's bytes are OkHttp's, 4.9.2: ``MultipartBody.kt``, ``BridgeInterceptor.kt``. iOS's heads are
+CFNetwork's, which is closed, in no fixed order. Swift's dictionaries have none either: a form's fields come
+in any, but before the file.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 // The app on a phone, against a running server: tests/test_expo.py starts it and names it in SERVER, with clips.
 import AsyncStorage from "@react-native-async-storage/async-storage";
-import { fireEvent, render, screen, waitFor } from "@testing-library/react-native";
+import { act, fireEvent, render, screen, waitFor } from "@testing-library/react-native";
 import { File, Paths } from "expo-file-system";
 import { Platform } from "react-native";
 
@@ -34,7 +34,10 @@ beforeEach(async () => {
 
 const tickets = () => asked.filter((request) => request === "POST /upload").length;
 const sees = (text: string | RegExp) => screen.findByText(text, {}, LONGEST_WAIT);
-const press = async (label: string) => fireEvent.press(await sees(label));
+const press = async (label: string) => {
+  const button = await sees(label);
+  await act(async () => fireEvent.press(button));
+};
 
 async function choose(clip: File, known = {}) {
   picks(clip, known);

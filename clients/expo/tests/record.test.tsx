@@ -1,5 +1,5 @@
 // The camera, as the service wants its clips.
-import { fireEvent, render, screen, waitFor } from "@testing-library/react-native";
+import { act, fireEvent, render, screen, waitFor } from "@testing-library/react-native";
 
 import { clipFromCamera, videoBitRate } from "../src/clip";
 import { Record } from "../src/screens/Record";
@@ -30,7 +30,7 @@ test("the camera is set to what the service takes", async () => {
   const onClip = jest.fn();
   render(<Record onClip={onClip} onCancel={() => {}} />);
 
-  fireEvent.press(screen.getByLabelText("Record"));
+  await act(async () => fireEvent.press(screen.getByLabelText("Record")));
 
   await waitFor(() => expect(onClip).toHaveBeenCalled());
   expect(mockRecordings).toEqual([{ maxDuration: 60, maxFileSize: 6_291_456, codec: "avc1" }]);
