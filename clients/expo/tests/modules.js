@@ -12,9 +12,9 @@ jest.mock("expo-image", () => {
 
 jest.mock("expo-video", () => {
   const { View } = require("react-native");
-  const player = { play() {}, pause() {} };
+  const { useState } = require("react");
   return {
-    useVideoPlayer: (source) => ({ ...player, source }),
+    useVideoPlayer: (source) => useState({ source, play() {}, pause() {} })[0],
     VideoView: ({ player: { source } }) => <View testID="film" accessibilityHint={source.uri ?? source} />,
   };
 });

@@ -1,5 +1,5 @@
 import { Image } from "expo-image";
-import { useVideoPlayer, VideoView } from "expo-video";
+import { VideoView } from "expo-video";
 import { useState } from "react";
 import { Platform, Pressable, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
@@ -7,6 +7,7 @@ import { SafeAreaView } from "react-native-safe-area-context";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Pill, Screen, Soft } from "../look";
 import type { Metadata } from "../tiktoken";
+import { useFilm } from "../useFilm";
 
 type Props = { stage: Extract<Stage, { name: "playing" }>; onNew: () => void };
 
@@ -49,11 +50,7 @@ function Film({ metadata }: { metadata: Metadata }) {
   // The first source stays, so that a new rendition does not interrupt who is watching.
   const [source] = useState(() => sourceOf(metadata));
   const [isShown, setShown] = useState(false);
-  const player = useVideoPlayer(source, (created) => {
-    created.loop = true;
-    created.muted = Platform.OS === "web"; // browsers start no sound by themselves
-    created.play();
-  });
+  const player = useFilm(source, Platform.OS === "web"); // browsers start no sound by themselves
   return (
     <Pressable
       accessibilityRole="button"

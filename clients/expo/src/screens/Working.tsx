@@ -1,8 +1,9 @@
-import { useVideoPlayer, VideoView } from "expo-video";
+import { VideoView } from "expo-video";
 import { StyleSheet, Text, View } from "react-native";
 
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Soft } from "../look";
+import { useFilm } from "../useFilm";
 
 type Props = {
   stage: Extract<Stage, { name: "working" }>;
@@ -36,9 +37,11 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
       </View>
       <View
         accessible
-        accessibilityRole="progressbar"
-        accessibilityLabel="Uploaded"
-        accessibilityValue={{ min: 0, max: 100, now: percent }}
+        role="progressbar"
+        aria-label="Uploaded"
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={percent}
         style={styles.track}
       >
         <View style={[styles.bar, problem !== null && styles.paused, { width: `${percent}%` }]} />
@@ -51,11 +54,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
 
 /** The clip itself, from the phone. */
 function Preview({ uri }: { uri: string }) {
-  const player = useVideoPlayer(uri, (created) => {
-    created.loop = true;
-    created.muted = true;
-    created.play();
-  });
+  const player = useFilm(uri, true);
   return <VideoView player={player} contentFit="cover" nativeControls={false} style={styles.preview} />;
 }
 
