@@ -26,6 +26,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
+EXPO_READY := clients/expo/node_modules/.ready
 CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5 tests/webhooks)
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
@@ -76,6 +77,9 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 
 test-clients: $(READY) $(CLIENTS_READY)  ## test the page, Uppy and FilePond in Chromium, the client in node; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py tests/test_webhook_docs.py --clients
+
+test-expo: $(READY) $(EXPO_READY)  ## check and test the Expo app, and use its web export in Chromium; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_expo.py --expo
 
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py

@@ -247,21 +247,26 @@ export declare class TikToken {
     /**
      * A ticket for one file; valid for an hour.
      * @param {UploadRequest} request
-     * @param {Cancellable} [options]
+     * @param {{idempotencyKey?: string} & Cancellable} [options]
+     *   A repeat with the same key, such as a UUID, gets the same ticket.
      * @returns {Promise<Ticket>}
      */
-    requestUpload(request: UploadRequest, { signal }?: Cancellable): Promise<Ticket>;
+    requestUpload(request: UploadRequest, { idempotencyKey, signal }?: {
+        idempotencyKey?: string;
+    } & Cancellable): Promise<Ticket>;
     /**
      * Ask for a ticket and send the file, again if the connection drops. Resolves once storage has the file.
      * @param {ClipFile | any} file  A File or Blob; with a `send` of your own, whatever it takes.
-     * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, onTicket?: (ticket: Ticket) => void,
-     *   onRetry?: OnRetry, retries?: number} & SendOptions} [options]
-     *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already.
+     * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, idempotencyKey?: string,
+     *   onTicket?: (ticket: Ticket) => void, onRetry?: OnRetry, retries?: number} & SendOptions} [options]
+     *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already. With an
+     *   `idempotencyKey`, the ticket is asked for again as well.
      * @returns {Promise<Ticket>}
      */
-    upload(file: ClipFile | any, { ticket, request, onTicket, onRetry, retries, ...sending }?: {
+    upload(file: ClipFile | any, { ticket, request, idempotencyKey, onTicket, onRetry, retries, ...sending }?: {
         ticket?: Ticket;
         request?: Partial<UploadRequest>;
+        idempotencyKey?: string;
         onTicket?: (ticket: Ticket) => void;
         onRetry?: OnRetry;
         retries?: number;
