@@ -237,6 +237,13 @@ def variables(stack: Stack, public_url: str) -> dict[str, str]:
         "VIDEO_TABLE": stack.outputs["VideoTableName"],
         "JOB_QUEUE_URL": stack.outputs["JobQueueUrl"],
         "DEAD_LETTER_URL": stack.outputs["DeadJobsUrl"],
+        "EVENT_BUS": stack.outputs["EventBusName"],
+        "DELIVERY_QUEUE_URL": stack.outputs["DeliveriesUrl"],
+        "RETRY_QUEUE_URL": stack.outputs["RetriedDeliveriesUrl"],
+        "DEAD_DELIVERY_URL": stack.outputs["DeadDeliveriesUrl"],
+        "WEBHOOK_URL": "http://localhost:9/",  # nobody listens there
+        "WEBHOOK_SECRET": "whsec_c2FtIGxvY2FsIGhhcyBubyBzZWNyZXRz",
+        "WEBHOOK_ALLOW_PRIVATE": "yes",
         "PUBLIC_URL": public_url,
         "PUBLIC_STORAGE_URL": endpoint(),
         "AWS_ENDPOINT_URL": endpoint().replace("localhost", "host.docker.internal"),

@@ -308,6 +308,7 @@ def test_a_certificate_of_another_name_is_refused(certificate):
     assert receiver.calls == []
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("trusting")
 def test_an_answer_over_tls_without_an_end_is_cut_off(certificate):
     endless, late = forever(b"H"), pytest.raises(CallFailed, match="did not answer within")

@@ -119,6 +119,7 @@ def test_while_a_secret_is_replaced_it_is_signed_with_both(told, receiver, clock
 # ── Failures ─────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 413, 429, 500, 503])
 def test_whatever_is_no_success_is_tried_again(told, receiver, clock, status):
     receiver.behave = lambda *_: status
@@ -160,6 +161,7 @@ def hidden_for_long(monkeypatch):
     monkeypatch.setattr(SQSBackend, "change_message_visibility", hide_from_now)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("hidden_for_long")
 def test_an_event_is_retried_for_a_day_then_it_is_a_dead_letter_with_its_reason(told, receiver, clock):
     receiver.behave = lambda *_: 503
@@ -181,6 +183,7 @@ def test_an_event_is_retried_for_a_day_then_it_is_a_dead_letter_with_its_reason(
     assert deliver_all(told) == 0
 
 
+@pytest.mark.thorough
 def test_a_dead_letter_that_is_redriven_has_all_its_attempts_again(told, receiver, clock):
     receiver.behave = lambda *_: 503
     told.deliveries.put(an_event("v1", 3))
@@ -339,6 +342,7 @@ def deliver_by(worker: Worker) -> bool:
     return True
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("status", "attempts", "calls"),
     [

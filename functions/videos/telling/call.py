@@ -100,14 +100,14 @@ def post(
             # The shutdown of TLS is not for other threads.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    if target.secure:
-        sock = _tls().wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
     alarm = Timer(max(0.0, ends - time.monotonic()), cut_off)
     alarm.daemon = True
-    alarm.start()
     try:
+        if target.secure:
+            sock = _tls().wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
+        alarm.start()
         return _exchange(target, sock, body, headers, timed_out)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # the last, of a name that TLS does not take
         if timed_out.is_set() or isinstance(error, TimeoutError):
             raise CallFailed(f"It did not answer within {within_s:g} s.") from None
         raise CallFailed(_told(error)) from None
