@@ -49,8 +49,8 @@ export function Play({ stage, onNew }: Props) {
 function Film({ metadata }: { metadata: Metadata }) {
   // The first source stays, so that a new rendition does not interrupt who is watching.
   const [source] = useState(() => sourceOf(metadata));
-  const [isShown, setShown] = useState(false);
-  const player = useFilm(source, Platform.OS === "web"); // browsers start no sound by themselves
+  // Browsers start no sound by themselves.
+  const { player, isShown, onFirstFrameRender } = useFilm(source, Platform.OS === "web");
   return (
     <Pressable
       accessibilityRole="button"
@@ -62,7 +62,7 @@ function Film({ metadata }: { metadata: Metadata }) {
         player={player}
         contentFit="cover"
         nativeControls={false}
-        onFirstFrameRender={() => setShown(true)}
+        onFirstFrameRender={onFirstFrameRender}
         style={[styles.film, { opacity: isShown ? 1 : 0 }]}
       />
     </Pressable>

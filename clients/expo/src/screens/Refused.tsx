@@ -4,7 +4,7 @@ import { SafeAreaView } from "react-native-safe-area-context";
 import { adviceFor } from "../advice";
 import type { Clip } from "../clip";
 import type { Stage } from "../journey";
-import { Button, color, GAP, Soft, Title } from "../look";
+import { Button, color, GAP, Screen, Sign, Soft, Title } from "../look";
 import { Sources } from "../Sources";
 import type { Violation } from "../tiktoken";
 
@@ -19,18 +19,24 @@ type Props = {
 export function Refused({ stage, onRecord, onClip, onLeave }: Props) {
   const { violations, isSent } = stage;
   return (
-    <SafeAreaView style={styles.screen}>
-      <ScrollView contentContainerStyle={styles.content}>
-        <Title>This clip does not fit yet.</Title>
-        <Soft>{isSent ? "It was uploaded and checked." : "Nothing was uploaded."} Here is what to change.</Soft>
-        {violations.map((violation) => (
-          <Broken key={violation.rule} violation={violation} />
-        ))}
-      </ScrollView>
+    <Screen
+      picture={
+        <SafeAreaView edges={["top"]} style={styles.picture}>
+          <ScrollView contentContainerStyle={styles.content}>
+            <Sign size={40} />
+            <Title>This clip does not fit yet.</Title>
+            <Soft>{isSent ? "It was uploaded and checked." : "Nothing was uploaded."} Here is what to change.</Soft>
+            {violations.map((violation) => (
+              <Broken key={violation.rule} violation={violation} />
+            ))}
+          </ScrollView>
+        </SafeAreaView>
+      }
+    >
       {/* A switch that lets the service mend the clip belongs here: see begin() in journey.ts. */}
       <Sources again onRecord={onRecord} onClip={onClip} />
       <Button label="Back" quiet onPress={onLeave} />
-    </SafeAreaView>
+    </Screen>
   );
 }
 
@@ -52,9 +58,9 @@ function Broken({ violation }: { violation: Violation }) {
 }
 
 const styles = StyleSheet.create({
-  screen: { flex: 1, padding: GAP, gap: 12 },
-  content: { gap: 14, paddingTop: 16, paddingBottom: 16 },
-  broken: { marginTop: 6, padding: 18, gap: 6, borderRadius: 20, backgroundColor: color.sheet },
+  picture: { flex: 1, backgroundColor: color.sheet },
+  content: { flexGrow: 1, justifyContent: "center", gap: 14, padding: GAP },
+  broken: { marginTop: 6, padding: 18, gap: 6, borderRadius: 20, backgroundColor: color.paper },
   rule: { color: color.accent, fontSize: 13, fontWeight: "700", letterSpacing: 0.6, textTransform: "uppercase" },
   found: { color: color.ink, fontSize: 24, fontWeight: "700" },
   expected: { color: color.soft, fontSize: 14, marginBottom: 6 },

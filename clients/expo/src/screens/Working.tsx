@@ -54,8 +54,16 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
 
 /** The clip itself, from the phone. */
 function Preview({ uri }: { uri: string }) {
-  const player = useFilm(uri, true);
-  return <VideoView player={player} contentFit="cover" nativeControls={false} style={styles.preview} />;
+  const { player, onFirstFrameRender } = useFilm(uri, true);
+  return (
+    <VideoView
+      player={player}
+      contentFit="cover"
+      nativeControls={false}
+      onFirstFrameRender={onFirstFrameRender}
+      style={styles.preview}
+    />
+  );
 }
 
 const styles = StyleSheet.create({
