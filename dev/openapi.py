@@ -25,7 +25,7 @@ from videos.fix import Fix
 from videos.steps.check_health import Health
 from videos.steps.read_video import MAX_PAGE
 from videos.suggestions import SuggestionsFor
-from videos.web import answers, api, requests
+from videos.web import answers, api, companion, requests
 
 WEB = Path(answers.__file__).parent
 SCHEMAS = "#/components/schemas/"
@@ -35,6 +35,7 @@ ANSWERS = (
     *STATES,
     answers.Ticket,
     answers.CheckedUpload,
+    answers.CompanionTicket,
     answers.Verdict,
     answers.VideoPage,
     answers.Metadata,
@@ -145,6 +146,16 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 (*TOKEN, *BODY, *CHANGE, *upload, *tools),
                 parameters=[key],
                 requestBody=_body(json="UploadRequest", form="UploadForm"),
+            )
+        },
+        api.REGISTERS: {
+            "get": operation(
+                "requestParams",
+                "upload",
+                "A ticket for a form, as Uppy asks its Companion for it",
+                {"200": _ok("A ticket; HEAD gets none", "CompanionTicket")},
+                (*TOKEN, *CHANGE, *upload[:2], errors.BadRequest, errors.UnreadableBody, errors.StorageFull),
+                parameters=_companion_parameters(),
             )
         },
         "/preflight": {
@@ -282,11 +293,35 @@ def _operation(
     return {"operationId": name, "tags": [tag], "summary": summary, **more, "responses": all_of_them}
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+def _companion_parameters() -> list[dict[str, Any]]:
+    """The fields of UploadRequest that a query may have, and Uppy's metadata."""
+    _, schemas = msgspec.json.schema_components([requests.UploadRequest], ref_template=SCHEMAS + "{name}")
+    asked = schemas["UploadRequest"]
+    kinds = {"type": asked["properties"]["content_type"]} | {
+        name: schema for name, schema in asked["properties"].items() if name in companion.FIELDS
+    }
+    parameters = []
+    for name, schema in kinds.items():
+        [known] = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+        said = {**schema, **known}
+        about = said.get("description", "As in Specs").replace("``", "`")
+        kind = {key: said[key] for key in said if key not in ("anyOf", "default", "description")}
+        if "enum" in kind:
+            kind["enum"] = [value for value in kind["enum"] if value is not None]
+        required = name in ("filename", "type")
+        parameters.append(_parameter(name, "query", kind, about, required=required))
+    metadata = {"type": "object", "additionalProperties": {"type": "string"}}
+    about = "The page's `meta` of the file: the same fields, and `custom` of all others"
+    return [*parameters, _parameter("metadata", "query", metadata, about) | {"style": "deepObject"}]
+
+
+def _parameter(
+    name: str, place: str, schema: dict[str, Any], description: str, *, required: bool = False
+) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
-        "required": place == "path",
+        "required": required or place == "path",
         "description": description,
         "schema": schema,
     }

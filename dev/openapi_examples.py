@@ -27,6 +27,9 @@ UPLOAD = {
     "size": 5242880,
     "external_id": "draft-7",
 }
+PARAMS = (
+    "filename=IMG_0042.MOV&type=video/quicktime&metadata[name]=IMG_0042.MOV&metadata[external_id]=draft-7"
+)
 PREFLIGHT = {"size": 9000000, "duration_ms": 75000, "width": 720, "height": 1280, "codec": "avc1.640028"}
 TO_FIX = {"size": 48000000, "duration": 20, "width": 1080, "height": 1920, "fps": 60, "on_violation": "fix"}
 Examples = dict[str, dict[str, Any]]  # by operation id and "request", or the status and what it is about
@@ -83,6 +86,10 @@ def _answers(folder: Path) -> Examples:
             "422 too large": ticket(size=9000000),
             "429 no quota left": api.answer(exceeded)[1],
         },
+        "requestParams": {
+            "200 a ticket": call("GET", f"/s3/params?{PARAMS}"),
+            "422 too large": call("GET", f"/s3/params?{PARAMS}&size=9000000"),
+        },
         "preflight": {
             "request": PREFLIGHT,
             "200 too long": call("POST", "/preflight", PREFLIGHT),
@@ -107,7 +114,8 @@ def _answers(folder: Path) -> Examples:
 def call(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
     """The JSON that a handler answers."""
     path, _, query = path.partition("?")
-    function = "request_upload" if method == "POST" else "check_health" if path == "/health" else "read_video"
+    functions = {"/upload": "request_upload", "/preflight": "request_upload", "/s3/params": "request_upload"}
+    function = {**functions, "/health": "check_health"}.get(path, "read_video")
     event = api_event(
         method,
         path,

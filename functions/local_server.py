@@ -35,6 +35,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http import h11_impl
 
 from local_aws import connection, page
+from local_aws.addresses import Addresses, in_network, is_any, is_loopback, url
 from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video_error
@@ -67,13 +68,9 @@ def _main(options: argparse.Namespace) -> None:
     show_lines(sys.stderr)
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
-    url = options.public_url or f"http://localhost:{listener.getsockname()[1]}"
-    app = _load(options.data, url, options.transcodes)
+    app = _load(options.data, options.public_url or "", options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
-    app.state.greeting = (
-        f"Open {url} in a browser: the page of TikToken.\n"
-        f"TikToken is listening on {url} (data in {options.data}; Ctrl-C stops it)"
-    )
+    app.state.greeting = _greeting(options, listener)
     server = _server(app)
     with suppress(SystemExit):  # uvicorn repeats the signal that stopped it
         server.run(sockets=[listener])
@@ -92,7 +89,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
-    parser.add_argument("--public-url", help="URL that clients use, if not http://localhost:PORT")
+    parser.add_argument(
+        "--public-url",
+        type=mistakes.public_url,
+        help="base of all URLs in answers (default: the address that the client called)",
+    )
     parser.add_argument(
         "--transcodes", type=int, default=os.cpu_count() or 1, help="concurrent transcodes (%(default)s)"
     )
@@ -123,6 +124,27 @@ def _listen(host: str, port: int) -> socket.socket:
     # asyncio does this only for sockets it makes; without it, answers wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _greeting(options: argparse.Namespace, listener: socket.socket) -> str:
+    """Where the page is, what to type into an app, and where the server listens."""
+    host, port = options.host, listener.getsockname()[1]
+    page_at = url("localhost" if is_any(host) or is_loopback(host) else host, port)
+    listening = url(host, port).removeprefix("http://")
+    if is_any(host):
+        network = in_network(listener.family)
+        in_app = url(network, port) if network else page_at
+        listening += ", every address of this machine"
+    elif is_loopback(host):
+        in_app = f"{page_at}, or in an Android emulator {url('10.0.2.2', port)}"
+        listening += ", for this machine only"
+    else:
+        in_app = page_at
+    return (
+        f"Open {options.public_url or page_at} in a browser: the page of TikToken.\n"
+        f"In an app, the API is {options.public_url or in_app}\n"
+        f"TikToken is listening on {listening} (data in {options.data}; Ctrl-C stops it)"
+    )
 
 
 def _server(app: Starlette) -> uvicorn.Server:
@@ -158,13 +180,13 @@ def _allow_files(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number, hard)), hard))
 
 
-def _load(folder: Path, url: str, transcodes: int) -> Starlette:
+def _load(folder: Path, public_url: str, transcodes: int) -> Starlette:
     """The application, with every handler imported: importing one reads the environment."""
     folder = folder.resolve()
     _end_orphans(folder / "work")
     for leftover in ("incoming", "work"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
+    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=public_url)
     os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
     if wiring.http_settings().access and not find_spec("jwt"):
         sys.exit(f"JWT_ISSUER is set, and PyJWT, which verifies tokens, is not installed: {INSTALL_TOKENS}")
@@ -197,13 +219,14 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
 
     settings = wiring.http_settings()
     hosts = (*settings.allowed_hosts, urlsplit(settings.public_url).hostname or "")
+    addresses = Addresses(settings.public_url, settings.allowed_hosts)
     guard = Middleware(Guard, allowed_hosts=hosts, allowed_origins=settings.allowed_origins)
     cors = Middleware(Cors, allowed_origins=settings.allowed_origins)
     app = Starlette(
         routes=[
-            *Gateway(workers.ring).routes(),
-            *Bucket(storage, workers.notify).routes(),
-            *page.routes(settings.public_url),
+            *Gateway(workers.ring, addresses).routes(),
+            *Bucket(storage, workers.notify, addresses).routes(),
+            *page.routes(addresses),
         ],
         middleware=[Middleware(CommonHeaders), guard, cors],
         exception_handlers={

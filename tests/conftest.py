@@ -409,7 +409,7 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
             "path": path,
             "resource": path,
             "pathParameters": None,
-            "queryStringParameters": dict(parse_qsl(query)) or None,
+            "queryStringParameters": dict(parse_qsl(query, keep_blank_values=True)) or None,
         }
         request["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
         request["multiValueHeaders"] = {name: [value] for name, value in request["headers"].items()}
@@ -419,7 +419,7 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
             request |= {"body": body}
         module = (
             request_upload
-            if path in ("/upload", "/preflight")
+            if path in ("/upload", "/preflight", "/s3/params")
             else check_health
             if path == "/health"
             else read_video

@@ -92,5 +92,5 @@ def test_schemathesis_finds_nothing(server, tmp_path, seed):
         cwd=tmp_path,
     )
 
-    assert "11 selected / 11 total" in told
+    assert "12 selected / 12 total" in told
     assert server.process.poll() is None

@@ -138,6 +138,19 @@ def test_a_port_that_is_none(tmp_path, port):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["192.168.1.5:8000", "ftp://a", "http://", "http://a:b", "http://a:99999", "http://[::1", "http://a/?b",
+     "http://a b", "$(touch pwned)"],
+)  # fmt: skip
+def test_a_public_url_that_is_none(tmp_path, url):
+    assert told(serve(tmp_path / "data", f"--public-url={url}")) == (
+        "local_server.py: argument --public-url: "
+        f"a URL is such as http://192.168.1.5:8000, not {url!r}; see --help."
+    )
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_taken_port(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 from uuid import uuid4
 
 from videos.ports import Job
+from videos.web.api import BASE_URL
 
 ACCOUNT, REGION, BUCKET = "000000000000", "us-east-1", "local"
 
@@ -55,6 +56,7 @@ def api_event(
     query: Iterable[tuple[str, str]] = (),
     source_ip: str = "127.0.0.1",
     request_id: str = "",
+    base_url: str = "",
 ) -> dict[str, Any]:
     """The event of a REST API's proxy integration. Of repeated headers or parameters, the last wins."""
     named = [(name.title(), value) for name, value in headers]
@@ -63,6 +65,7 @@ def api_event(
     binary = single.get("Content-Type", "").lower().startswith("multipart/form-data")
     text = base64.b64encode(body).decode() if binary else body.decode(errors="replace")
     now = datetime.now(UTC)
+    request_id = request_id or str(uuid4())
     return {
         "resource": resource,
         "path": path,
@@ -72,14 +75,14 @@ def api_event(
         "queryStringParameters": dict(pairs) or None,
         "multiValueQueryStringParameters": _grouped(pairs) or None,
         "pathParameters": dict(parameters) or None,
-        "stageVariables": None,
+        "stageVariables": {BASE_URL: base_url} if base_url else None,
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": "local",
             "deploymentId": "local",
             "domainName": single.get("Host", "localhost"),
             "domainPrefix": "local",
-            "extendedRequestId": uuid4().hex,
+            "extendedRequestId": request_id,
             "httpMethod": method,
             "identity": {
                 "accessKey": None,
@@ -97,7 +100,7 @@ def api_event(
             },
             "path": path,
             "protocol": "HTTP/1.1",
-            "requestId": request_id or str(uuid4()),
+            "requestId": request_id,
             "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now.timestamp() * 1000),
             "resourceId": "local",

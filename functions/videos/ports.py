@@ -28,6 +28,7 @@ class Ticket:
     POST: a multipart form of ``fields``, in order, then the file as the field ``file``.
     PUT: the raw bytes, with exactly ``headers``. An answer of 412 says that the file is there already.
     Every HTTP client sends Content-Length by itself, so it is never among them, even where it is signed.
+    ``url`` is absolute, or the path of storage that has the address of the API.
     """
 
     method: Literal["POST", "PUT"]
@@ -83,7 +84,7 @@ class Storage(Protocol):
     ) -> str:
         """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges.
 
-        It is good for ``method`` alone.
+        It is good for ``method`` alone. Like a ticket's, it may be a path.
         """
 
     def stat(self, key: str) -> StoredObject:

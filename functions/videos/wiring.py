@@ -87,7 +87,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     DEAD_LETTER_URL      aws: its dead-letter queue
     PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
-    PUBLIC_URL           local: base URL of the storage routes
+    PUBLIC_URL           local: base URL of the storage routes; default: that of each request
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
     MAX_FIX_BYTES        the largest file that is accepted to be fixed; default 104857600
@@ -124,7 +124,7 @@ def make_service(env: Mapping[str, str]) -> Service:
                 make_folder(workspace)
             database = folder / DATABASE
             service = Service(
-                storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), secret(folder)),
+                storage=FolderStorage(folder, env.get("PUBLIC_URL", ""), secret(folder)),
                 videos=SqliteVideos(database),
                 jobs=SqliteJobs(database),
                 workspace=workspace,

@@ -58,6 +58,19 @@ class Ticket(Struct, frozen=True, kw_only=True):
     links: Links
 
 
+class CompanionTicket(Struct, frozen=True, kw_only=True):
+    """The answer to GET /s3/params: a form ticket as Uppy's Companion gives it, and our id and links."""
+
+    method: Literal["POST"]
+    url: Annotated[Url, Meta(description="Of storage")]
+    fields: Annotated[
+        dict[str, str], Meta(description="``key`` ends in the id, and Uppy tells it to the page")
+    ]
+    expires: Annotated[int, Meta(description="Seconds")]
+    id: str
+    links: Links
+
+
 class AudioSpecs(Struct, frozen=True, kw_only=True):
     """What was measured of the sound track."""
 
@@ -157,6 +170,9 @@ class ErrorAnswer(Ending, frozen=True, kw_only=True):
 
     quota: Annotated[Quota | UnsetType, Meta(description="With code quota_exceeded")] = UNSET
     state: Annotated[State | UnsetType, Meta(description="With code not_playable")] = UNSET
+    message: Annotated[
+        str | UnsetType, Meta(description="Of GET /s3/params: ``error`` once more, where Uppy looks")
+    ] = UNSET
 
 
 class Following(Struct, frozen=True, kw_only=True):

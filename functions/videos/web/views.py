@@ -18,6 +18,7 @@ from videos.web.answers import (
     STATUS_IN,
     AudioSpecs,
     CheckedUpload,
+    CompanionTicket,
     Ending,
     Following,
     Links,
@@ -66,12 +67,23 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
         state=video.state,
         upload=Upload(
             method=ticket.method,
-            url=ticket.url,
+            url=absolute(ticket.url, base_url),
             fields=dict(ticket.fields) or UNSET,
             headers=dict(ticket.headers) or UNSET,
             expires_at=ticket.expires_at.isoformat(),
             max_bytes=ticket.max_bytes,
         ),
+        links=links(video, base_url),
+    )
+
+
+def companion_ticket(video: Video, ticket: ports.Ticket, base_url: str) -> CompanionTicket:
+    return CompanionTicket(
+        method="POST",
+        url=absolute(ticket.url, base_url),
+        fields=dict(ticket.fields),
+        expires=int((ticket.expires_at - video.created_at).total_seconds()),
+        id=video.id,
         links=links(video, base_url),
     )
 
@@ -274,6 +286,11 @@ def video_url(video: Video, base_url: str) -> str:
 
 def file_url(video: Video, name: str, base_url: str) -> str:
     return f"{base_url}/videos/{video.id}/{name}{passes.query(video)}"
+
+
+def absolute(url: str, base_url: str) -> str:
+    """A URL of storage for clients. Of local storage it is a path: the API and it have one address."""
+    return f"{base_url}{url}" if url.startswith("/") else url
 
 
 def _output_url(video: Video, output: OutputName, name: str, base_url: str) -> str | None:
