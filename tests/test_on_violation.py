@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.clips import ffmpeg
-from support.damage import damaged
+from dev.clips import damaged, ffmpeg
 from support.media_tools import TOOLS, fake_tool
 from support.pipeline import checked, fetched, stored_keys, ticketed, work_off
 from videos.checking import rules

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.clips import BT709, crop_by_box, ffmpeg, probe_lines, rewrap
-from support.damage import damaged
+from dev.clips import BT709, crop_by_box, damaged, ffmpeg, probe_lines, rewrap
 from support.media_tools import fake_tool
 from support.pipeline import checked, fetched, stored_keys, uploaded
 from videos.errors import ToolExhausted, ToolFailed, UnknownVideo

@@ -108,7 +108,7 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
 
     Prints its progress to standard output, and how many frames it decoded to standard error.
     """
-    media, spec = plan.media, plan.spec
+    media = plan.media
     stream = commands.opened(plan.source, media, max_pixels=MAX_CODED_PX)
     sound = [ffmpeg.input(str(plan.sound), **SAFE_INPUT)["a"]] if plan.sound else []
     fixed = ffmpeg.output(
@@ -125,7 +125,6 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
             "bufsize": int(bit_rate * BUFFER_S),
             "g": KEYFRAMES_EVERY,
             "bsf:v": commands.PICTURE_ONLY["h264"],
-            "frames:v": _frames(media, spec),
             "f": "mp4",
         },
         **commands.BT709,
@@ -149,6 +148,7 @@ def _fixed(picture: ffmpeg.nodes.Stream, plan: _Plan) -> ffmpeg.nodes.Stream:
         picture = picture.filter("bwdif", mode="send_field", deint="interlaced")
     picture = picture.filter("setpts", STEADY.format(rate=f"{spec.max_frame_rate:g}"))
     picture = picture.filter("fps", fps=spec.max_frame_rate)
+    picture = picture.filter("select", f"lt(n,{_frames(media, spec)})")  # unlike trim, goes on decoding
     turned = media.rotation in (90, 270)
     box = (spec.height_px, spec.width_px) if turned else (spec.width_px, spec.height_px)
     picture = _in_bt709(*_scaled(picture, box, plan.fit), plan.table)
