@@ -39,6 +39,8 @@ class Load:
         changes, counted: of a record; how many of those are counted.
         unused_units, unused_index_units: of a ticket that nobody uses: four writes, three of them counted.
         recover_cpu_s: CPU of putting a job for a silent video, measured with a table that answers at once.
+        told: events of an upload. ``webhook_s``: until a receiver has answered one, starts included. An
+            assumption.
         publish_s: of one change, in a full batch: the template's 0.1 s of CPU for 100, and two transactions.
     """
 
@@ -61,6 +63,8 @@ class Load:
     changes: float = 11
     counted: float = 3
     recover_cpu_s: float = 0.003
+    told: float = 2
+    webhook_s: float = 0.3
     publish_s: float = 0.0015
     s3_puts: float = 7
     s3_lists: float = 2
@@ -130,6 +134,7 @@ class Deployment:
     transcodes_at_once: int = _lever("`TranscodesAtOnce`", _default("TranscodesAtOnce"))
     transcode_pollers: int = _lever("`TranscodePollers`", _default("TranscodePollers"))
     checks_at_once: int = _lever("`ChecksAtOnce`", _default("ChecksAtOnce"))
+    webhooks_at_once: int = _lever("`WebhooksAtOnce`", _default("WebhooksAtOnce"))
     warm_writes: int = _lever("`WarmWritesPerSecond`", _default("WarmWritesPerSecond"))
     warm_reads: int = _lever("`WarmReadsPerSecond`", _default("WarmReadsPerSecond"))
     concurrency: int = _lever("quota L-B99A9384, *Concurrent executions* of Lambda", 1000)
@@ -139,6 +144,7 @@ class Deployment:
     log_requests: int = _lever("quota L-7E1FAE88, *PutLogEvents*", 5000)
     sqs_in_flight: int = _lever("a quota of SQS", 120_000)
     reserves: bool = TEMPLATE["Parameters"]["ReserveConcurrency"]["Default"] == "yes"
+    has_receiver: bool = bool(TEMPLATE["Parameters"]["WebhookUrl"]["Default"])
     max_concurrency: int = 1000  # of an event source without pollers
     poller_invokes: int = 10
     requests_per_concurrency: int = 10  # a second
@@ -227,6 +233,9 @@ def limits(at: Deployment, load: Load) -> list[Limit]:
         Limit("S3, writes of one partition", load.s3_puts + load.s3_deletes, at.s3_writes,
               moved_by="use: S3 divides it, or AWS's support"),
     ]  # fmt: skip
+    if at.has_receiver:
+        webhooks_s = load.told * load.webhook_s
+        found.append(Limit("Lambda, webhooks", webhooks_s, at.webhooks_at_once, "webhooks_at_once"))
     return sorted(found, key=lambda limit: limit.reach)
 
 
