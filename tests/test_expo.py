@@ -103,7 +103,7 @@ def test_the_app_does_on_a_phone_what_its_unit_tests_say(tmp_path):
         ran = npx("jest", "--ci", SERVER=server.url, **{name: str(path) for name, path in clips.items()})
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\nTests:       26 passed, 26 total\n" in ran.stderr, ran.stderr
+    assert "\nTests:       27 passed, 27 total\n" in ran.stderr, ran.stderr
 
 
 # ── The web export ───────────────────────────────────────────────────────────────

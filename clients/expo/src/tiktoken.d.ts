@@ -24,6 +24,11 @@ export type Violation = {
     suggestions: string[];
     suggestions_for: SuggestionsFor;
 };
+export type Fix = {
+    rule: string;
+    found: string;
+    made: string;
+};
 export type State = "awaiting_upload" | "queued" | "processing" | "completed" | "rejected" | "failed" | "expired";
 export type UploadRequest = {
     filename: string;
@@ -32,6 +37,8 @@ export type UploadRequest = {
     method?: "POST" | "PUT";
     exact_size?: boolean;
     poster_time?: number;
+    on_violation?: "reject" | "fix";
+    fit?: "contain" | "cover";
 };
 export type UploadTarget = {
     method: "POST" | "PUT";
@@ -63,10 +70,12 @@ export type ClipFacts = {
     color_primaries?: string;
     color_transfer?: string;
     color_space?: string;
+    on_violation?: "reject" | "fix";
 };
 export type Preflight = {
     accepted: boolean;
     violations: Violation[];
+    fixes?: Fix[];
     unjudged: string[];
     fitting_bit_rate: number | null;
 };
@@ -85,6 +94,7 @@ export type Status = {
     updated_at: string;
     retry_after_ms: number | null;
     time_left_ms: number | null;
+    fixes?: Fix[];
 } & Ending;
 export type Rendition = {
     name: string;
@@ -152,6 +162,7 @@ export type Metadata = {
     sprite: string | null;
     sprite_vtt: string | null;
     warnings: string[];
+    fixes?: Fix[];
     links: Links;
 } & Ending;
 export type ListedVideo = Status & {
@@ -178,6 +189,11 @@ export type Cancellable = {
     signal?: AbortSignal;
 };
 export type OnRetry = (error: TikTokenError, waitMs: number) => void;
+export type Progress = {
+    state: State;
+    progress: number;
+    time_left_ms: number | null;
+};
 /** Every error: of the API, of storage, and of the network. */
 export declare class TikTokenError extends Error {
     /** The API's code, S3's in snake_case, or `network`. */
@@ -256,7 +272,8 @@ export declare class TikToken {
         retries?: number;
     } & SendOptions): Promise<Ticket>;
     /**
-     * Follow a video until it is finished, as often as the service asks. Errors that may pass are retried for ever.
+     * Follow a video until it is finished: by the events of the service where it has a stream of them, else by asking
+     * as often as it says. Errors that may pass are retried for ever.
      * @param {string} id
      * @param {{onStatus?: (status: Status) => void, onRetry?: OnRetry} & Cancellable} [options]
      *   `onStatus` is called when something has changed; abort `signal` to stop.

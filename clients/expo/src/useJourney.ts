@@ -33,6 +33,7 @@ export function useJourney(server: string): Journey {
   const goOn = useCallback(async () => {
     const pending = await loadPending();
     if (pending) run(pending.server, (tools) => resume(pending, tools));
+    else setStage({ name: "start" }); // it stopped before there was anything to go on with
   }, [run]);
 
   const leave = useCallback(async () => {

@@ -231,9 +231,9 @@ test("who cancels is asked for a clip again, after a restart as well", async () 
 });
 
 test.each([
-  ["ios", /Settings → Camera/],
-  ["android", /Hold the phone upright/],
-] as const)("what breaks a rule is explained for %s, before a byte is sent", async (platform, advice) => {
+  ["ios", /^Record upright with Settings/, /Hold the phone upright/],
+  ["android", /^Hold the phone upright/, /Record upright with Settings/],
+] as const)("what breaks a rule is explained for %s, before a byte is sent", async (platform, own, other) => {
   jest.replaceProperty(Platform, "OS", platform);
   render(<App />);
 
@@ -242,7 +242,8 @@ test.each([
   await sees("This clip does not fit yet.");
   expect(screen.getByText("1080x1920")).toBeOnTheScreen();
   expect(screen.getByText("75 s")).toBeOnTheScreen();
-  expect(screen.getAllByText(advice)).not.toHaveLength(0);
+  expect(screen.getByText(own)).toBeOnTheScreen();
+  expect(screen.queryByText(other)).toBeNull();
   expect(tickets()).toBe(0);
 });
 
@@ -256,6 +257,16 @@ test("a clip that the service rejects is explained, and another one can be chose
   picks(inCache(GOOD_CLIP));
   await press("Choose another clip");
   await sees(/^Ready/);
+});
+
+test("a service that is none is told, and leads back to the start", async () => {
+  await AsyncStorage.setItem("server", `${SERVER}/elsewhere`);
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+
+  await press("Try again");
+
+  await sees("Choose a clip");
 });
 
 test("an address that was typed in is used and remembered", async () => {
