@@ -8,10 +8,11 @@ FUZZ_COUNT ?= 6000
 BENCH_ROUNDS ?= 5
 BENCH_CONCURRENT_ROUNDS ?= $(BENCH_ROUNDS)
 BENCH_AT_ONCE ?= 1 2 4 8 16
+BENCH_FIX_ROUNDS ?= 2
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_FIX_CLIPS BENCH_JSON
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -98,6 +99,7 @@ bench: $(READY) $(BENCH_READY) build  ## benchmark against plain ffmpeg, typical
 	@PYTHONPATH=functions $(BIN)/python -m dev.bench --rounds $(BENCH_ROUNDS) \
 		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) --at-once "$(BENCH_AT_ONCE)" \
 		$(if $(BENCH_PARTS),--parts "$(BENCH_PARTS)") \
+		--fix-rounds $(BENCH_FIX_ROUNDS) $${BENCH_FIX_CLIPS:+--fix $$BENCH_FIX_CLIPS} \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
 
 sweep: $(READY) build  ## memory, duration and cost of checks and transcodes; needs Docker: make sweep SWEEP_OPTIONS="--seconds 15"

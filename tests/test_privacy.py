@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 import read_video
-from dev.clips import ffmpeg, probe_lines
+from dev.clips import PQ, ffmpeg, probe_lines
 from support.api import Context
+from support.fixed import fix
 from support.pipeline import checked, stored_keys
 from support.planted import CARRIERS
 from support.published import Published, publish
@@ -111,6 +112,19 @@ def test_nothing_private_leaves_of_what_is_fixed(fixed_from, name):
     assert [
         (plant.kind, file) for plant in planted for file, data in stored.items() if says(data, *plant.forms)
     ] == []
+
+
+def test_a_fixed_file_does_not_say_how_bright_its_screen_was(clip, tmp_path):
+    """What is said of HDR is untrue of what is made of it."""
+    screen = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1)"
+    light = f"mastering-display={screen}:cll=1000,400"
+    source = clip(seconds=0.3, size="1080x1920", colour=PQ, options=("-x264-params", light))
+
+    fixed = fix(source, tmp_path)
+
+    assert "Mastering display" in " ".join(probe_lines(source, "-select_streams", "v", "-show_frames"))
+    data = fixed.path.read_bytes()
+    assert [box for box in (b"mdcv", b"clli", b"dvcC", b"dvvC") if box in data] == []
 
 
 def test_no_output_says_when_it_was_made(published_from):

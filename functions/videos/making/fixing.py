@@ -20,7 +20,7 @@ from videos.making import color, commands
 from videos.making.commands import Run
 from videos.making.outputs import PicturesLost, SoundLost, limited_runs, tells_of_damage
 from videos.model import Media
-from videos.policy import COPY_TIMEOUT_S, FIX_TIMEOUT_S
+from videos.policy import FIX_TIMEOUT_S
 from videos.tools import GIB, SAFE_INPUT, MediaTools
 
 FIX_MEMORY_BYTES = 3 * GIB  # address space
@@ -72,7 +72,7 @@ def make_fixed(
         spec=spec,
         limited=limited_runs(source, media, using),
         table=_table(media, folder),
-        sound=_encoded_sound(source, media, folder, using, spec),
+        sound=_encoded_sound(source, media, folder, using, spec, deadline),
         target=folder / "fixed.mp4",
     )
     bit_rate = _bit_rate(plan)
@@ -118,13 +118,14 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
         **{
             "c:a": "copy",
             "c:v": "libx264",
-            "preset": "faster",
+            **commands.SEARCH,
             "threads": 3,
             "crf": CRF,
             "maxrate": bit_rate,
             "bufsize": int(bit_rate * BUFFER_S),
             "g": KEYFRAMES_EVERY,
             "bsf:v": commands.PICTURE_ONLY["h264"],
+            "metadata:s:v": "encoder=",
             "f": "mp4",
         },
         **commands.BT709,
@@ -143,7 +144,8 @@ def _fixed(picture: ffmpeg.nodes.Stream, plan: _Plan) -> ffmpeg.nodes.Stream:
     if media.color_range:
         tags["range"] = media.color_range
     picture = commands.in_full_range(picture, media, plan.limited)
-    picture = picture.filter("sidedata", mode="delete", type="DISPLAYMATRIX").filter("setparams", **tags)
+    # The matrix, which is applied here, and what is said of HDR.
+    picture = picture.filter("sidedata", mode="delete").filter("setparams", **tags)
     if media.interlaced:
         picture = picture.filter("bwdif", mode="send_field", deint="interlaced")
     picture = picture.filter("setpts", STEADY.format(rate=f"{spec.max_frame_rate:g}"))
@@ -195,7 +197,9 @@ def _table(media: Media, folder: Path) -> Path | None:
 # ── Bytes ────────────────────────────────────────────────────────────────────────
 
 
-def _encoded_sound(source: Path, media: Media, folder: Path, using: MediaTools, spec: Spec) -> Path | None:
+def _encoded_sound(
+    source: Path, media: Media, folder: Path, using: MediaTools, spec: Spec, deadline: float
+) -> Path | None:
     """The audio as stereo AAC-LC in a file of its own, so that its size is known; None if there is none.
 
     Copied AAC could hold what is private.
@@ -207,7 +211,7 @@ def _encoded_sound(source: Path, media: Media, folder: Path, using: MediaTools, 
     bit_rate = min(max(affordable, SOUND_BIT_RATES[0]), SOUND_BIT_RATES[-1])
     command = commands.sound_command(using, source, media, path, bit_rate=bit_rate)
     try:
-        tools.run(command, timeout_s=COPY_TIMEOUT_S)
+        tools.run(command, timeout_s=_left_s(deadline))
     except BadMedia as error:
         raise SoundLost(str(error)) from None
     return path
@@ -255,11 +259,21 @@ def _run(
         if counted := _DECODED.search(line):
             decoded += int(counted[1])
 
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise ToolExhausted(f"ffmpeg did not finish in {FIX_TIMEOUT_S:g} s.")
-    tools.run(command, timeout_s=left_s, memory_bytes=FIX_MEMORY_BYTES, on_line=progressed, on_complaint=said)
+    tools.run(
+        command,
+        timeout_s=_left_s(deadline),
+        memory_bytes=FIX_MEMORY_BYTES,
+        on_line=progressed,
+        on_complaint=said,
+    )
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
     if decoded < media.frame_count - media.skipped_frames:
         raise PicturesLost(f"{decoded} of {media.frame_count} frames were decoded.")
+
+
+def _left_s(deadline: float) -> float:
+    """Raises ToolExhausted if nothing is left."""
+    if (left_s := deadline - time.monotonic()) <= 0:
+        raise ToolExhausted(f"ffmpeg did not finish in {FIX_TIMEOUT_S:g} s.")
+    return left_s
