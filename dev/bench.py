@@ -9,6 +9,7 @@
     check      the check on one processor, beside the tools it runs
     handlers   what ticket, status and metadata take above storage and table
     rate       status reads a second, beside a bare FastAPI app
+    fix        fixes of what phones record until the 720p plays, beside one plain ffmpeg
     starts     import and first answer of every function as built, beside a typical one
 
 What is compared takes turns, round by round, so that a busy machine slows all of it. CPU seconds and ratios
@@ -33,7 +34,7 @@ from typing import Any
 import httpx
 from rich.table import Table
 
-from dev import cold_start, handlers, one_processor, status_rate, vmaf
+from dev import cold_start, fixes, handlers, one_processor, status_rate, vmaf
 from dev.clips import make_clip
 from dev.measure import Budget, NotMeasured, budgets_table, new_table, parsed, run_program, screen, spread
 from dev.vmaf import Quality
@@ -41,7 +42,7 @@ from dev.ways import TOOLS, Crowd, Run, crowd, naive, one_process, service
 from videos.checking.probe import probe
 
 WAYS = {"naive": naive, "one process": one_process, "service": service}
-PARTS = ("ways", "crowds", "check", "handlers", "rate", "starts")
+PARTS = ("ways", "crowds", "check", "fix", "handlers", "rate", "starts")
 AT_ONCE = (1, 2, 4, 8, 16)  # clips
 JUDGED = 8  # of them at once
 
@@ -55,6 +56,7 @@ class Report:
     quality: dict[str, dict[str, Quality]] = field(default_factory=dict)
     crowds: list[Crowd] = field(default_factory=list)
     check: dict[str, list[float]] | None = None
+    fix: dict[str, fixes.Fixes] | None = None
     handlers: dict[str, list[list[float]]] | None = None
     rate: dict[str, list[float]] | None = None
     starts: cold_start.Starts | None = None
@@ -99,6 +101,9 @@ def _measure(clip: Path, folder: Path, arguments: argparse.Namespace) -> Report:
     if "check" in arguments.parts:
         with _noted(report, "check"):
             report.check = one_processor.measure(clip, rounds)
+    if "fix" in arguments.parts:
+        with _noted(report, "fix"):
+            report.fix = fixes.measure(arguments.fix_rounds, arguments.fix, arguments.fix_seconds)
     if "handlers" in arguments.parts:
         with _noted(report, "handlers"):
             report.handlers = handlers.measure(rounds)
@@ -140,6 +145,8 @@ def _budgets(report: Report) -> list[Budget]:
         found.append(Budget("memory of any process, at most", 350, "MB", peaks_mb, max))
     if report.check:
         found += one_processor.budgets(report.check)
+    if report.fix:
+        found += fixes.budgets(report.fix)
     if report.handlers:
         found += handlers.budgets(report.handlers)
     if report.rate:
@@ -213,6 +220,8 @@ def _tables(report: Report) -> Iterator[Table]:
         yield _crowds_table(report)
     if report.check:
         yield one_processor.table(report.check)
+    if report.fix:
+        yield fixes.table(report.fix)
     if report.handlers:
         yield handlers.table(report.handlers)
     if report.rate:
@@ -293,6 +302,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of everything but crowds (default 5)")
     parser.add_argument("--concurrent-rounds", type=int, default=5, help="of the crowds (default 5)")
     parser.add_argument("--at-once", type=_counts, default=AT_ONCE, help="clips in the crowds (1 2 4 8 16)")
+    parser.add_argument(
+        "--fix", type=Path, nargs="+", default=(), help="clips to fix besides those made here"
+    )
+    parser.add_argument("--fix-rounds", type=int, default=2, help="of the fixes (default 2)")
+    parser.add_argument("--fix-seconds", type=float, default=fixes.SECONDS, help="of clips made to be fixed")
     parser.add_argument("--parts", type=_parts, default=PARTS, help="what to measure (everything)")
     return parsed(parser)
 

@@ -21,6 +21,7 @@ from dev import openapi_events, openapi_examples
 from dev.document_errors import OTHERS
 from dev.openapi_page import page
 from videos import __version__, errors
+from videos.fix import Fix
 from videos.steps.check_health import Health
 from videos.steps.read_video import MAX_PAGE
 from videos.suggestions import SuggestionsFor
@@ -313,10 +314,10 @@ def _operation(
 
 def _companion_parameters() -> list[dict[str, Any]]:
     """The fields of UploadRequest that a query may have, and Uppy's metadata."""
-    [asked] = msgspec.json.schema_components([requests.UploadRequest])[1].values()
-    kinds = {"type": asked["properties"]["content_type"]} | {
-        name: schema for name, schema in asked["properties"].items() if name in companion.FIELDS
-    }
+    _, schemas = msgspec.json.schema_components([requests.UploadRequest], ref_template=SCHEMAS + "{name}")
+    fields = schemas[requests.UploadRequest.__name__]["properties"]
+    kinds = {"filename": fields["filename"], "type": fields["content_type"]}
+    kinds |= {name: fields[name] for name in fields if name in companion.FIELDS}
     parameters = []
     for name, schema in kinds.items():
         [known] = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
@@ -414,7 +415,7 @@ def _schemas() -> dict[str, Any]:
     _, told = msgspec.json.schema_components(ANSWERS, ref_template=SCHEMAS + "{name}")
     for schema in told.values():
         _always_there(schema)
-    for kind in (errors.Violation, SuggestionsFor):  # whole dataclasses, in which nothing is UNSET
+    for kind in (errors.Violation, SuggestionsFor, Fix):  # whole dataclasses, in which nothing is UNSET
         told[kind.__name__]["required"] = list(told[kind.__name__]["properties"])
     for schema in asked.values():
         _without_defaults(schema)
@@ -450,7 +451,7 @@ def _always_there(schema: dict[str, Any]) -> None:
 
 def _without_defaults(schema: dict[str, Any]) -> None:
     """A default in words: where there is one, generators of clients require the field."""
-    for field in schema["properties"].values():
+    for field in schema.get("properties", {}).values():  # an enumeration has none
         default = field.pop("default", None)
         if default is not None:
             field["description"] = f"{field['description']}; {json.dumps(default)} if left out"

@@ -33,6 +33,7 @@ PARAMS = (
     "filename=IMG_0042.MOV&type=video/quicktime&metadata[name]=IMG_0042.MOV&metadata[external_id]=draft-7"
 )
 PREFLIGHT = {"size": 9000000, "duration_ms": 75000, "width": 720, "height": 1280, "codec": "avc1.640028"}
+TO_FIX = {"size": 48000000, "duration": 20, "width": 1080, "height": 1920, "fps": 60, "on_violation": "fix"}
 Examples = dict[str, dict[str, Any]]  # by operation id and "request", or the status and what it is about
 
 
@@ -60,13 +61,14 @@ def _answers(folder: Path) -> Examples:
         answer: dict[str, Any] = call("POST", "/upload", UPLOAD | wanted)
         return answer
 
-    def checked(clip: Path) -> str:
-        video_id: str = ticket()["id"]
+    def checked(clip: Path, **wanted: Any) -> str:
+        video_id: str = ticket(**wanted)["id"]
         service.storage.save(clip, f"uploads/{video_id}", content_type="video/quicktime")
         invoke("check_upload", s3_event(f"uploads/{video_id}", size_bytes=1, etag="e"), 60)
         return video_id
 
     waiting, rejected, done = ticket(), checked(bad), checked(good)
+    to_be_fixed = checked(bad, on_violation="fix")
     queued = call("GET", f"/videos/{done}/status")
     invoke("transcode_video", sqs_event(Job(video_id=done, receipt="r", receives=1)), 300)
     keyed = {"idempotency-key": "0b0d8f3e"}
@@ -98,13 +100,18 @@ def _answers(folder: Path) -> Examples:
             "200 a ticket": call("GET", f"/s3/params?{PARAMS}"),
             "422 too large": call("GET", f"/s3/params?{PARAMS}&size=9000000"),
         },
-        "preflight": {"request": PREFLIGHT, "200 too long": call("POST", "/preflight", PREFLIGHT)},
+        "preflight": {
+            "request": PREFLIGHT,
+            "200 too long": call("POST", "/preflight", PREFLIGHT),
+            "200 to be fixed": call("POST", "/preflight", TO_FIX),
+        },
         "listVideos": {"200 a page": call("GET", "/videos?limit=2")},
         "getVideo": {"200 completed": call("GET", f"/videos/{done}")},
         "getMetadata": {"200 rejected": call("GET", f"/videos/{rejected}/metadata")},
         "getStatus": {
             "200 awaiting_upload": call("GET", f"/videos/{waiting['id']}/status"),
             "200 queued": queued,
+            "200 queued to be fixed": call("GET", f"/videos/{to_be_fixed}/status"),
             "200 completed": call("GET", f"/videos/{done}/status"),
             "200 rejected": call("GET", f"/videos/{rejected}/status"),
             "404 unknown": call("GET", "/videos/0192d3a4-5b6c-7d8e-9f01-23456789abcd/status"),

@@ -19,6 +19,7 @@ summary { cursor: pointer; }
 .method { border: 1px solid; border-radius: 4px; font-size: 0.8rem; padding: 0 0.4rem; }
 nav ul { columns: 20rem 2; list-style: none; padding: 0; }
 nav, h3, td { overflow-wrap: anywhere; }
+td.place { overflow-wrap: normal; }
 h2 code, h3 code { font-size: 1.1rem; }
 """
 METHODS = ("get", "post", "put", "delete")
@@ -76,7 +77,8 @@ def _operation(
     parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
     if parameters:
         rows = [
-            f"<tr><td><code>{escape(one['name'])}</code></td><td>{one['in']}</td>"
+            f"<tr><td><code>{escape(one['name'])}</code>{'' if one['required'] else '?'}</td>"
+            f'<td class="place">{one["in"]}</td>'
             f"<td>{_kind(one['schema'])}</td><td>{_inline(one['description'])}</td></tr>"
             for one in parameters
         ]

@@ -72,8 +72,8 @@ def _main(options: argparse.Namespace) -> None:
     show_lines(sys.stderr)
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
-    # An event is told to somebody who has called no address of ours.
-    os.environ["EVENTS_URL"] = options.public_url or _reached_at(options.host, listener)
+    # Events have no request that would tell.
+    os.environ["LOCAL_URL"] = _url(options.host, listener)
     app = _load(options.data, options.public_url or "", options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
     app.state.greeting = _greeting(options, listener)
@@ -132,10 +132,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _url(host: str, listener: socket.socket) -> str:
+    """Where others reach this server: from other machines, if it lets them in."""
+    reached_at = in_network(listener.family) if is_any(host) else host
+    if not reached_at or is_loopback(reached_at):
+        reached_at = "localhost"
+    return url(reached_at, listener.getsockname()[1])
+
+
 def _greeting(options: argparse.Namespace, listener: socket.socket) -> str:
     """Where the page is, what to type into an app, and where the server listens."""
     host, port = options.host, listener.getsockname()[1]
-    page_at, in_app = _page_at(host, port), _reached_at(host, listener)
+    in_app = _url(host, listener)
+    page_at = url("localhost", port) if is_any(host) else in_app
     listening = url(host, port).removeprefix("http://")
     if is_any(host):
         listening += ", every address of this machine"
@@ -147,17 +156,6 @@ def _greeting(options: argparse.Namespace, listener: socket.socket) -> str:
         f"In an app, the API is {options.public_url or in_app}\n"
         f"TikToken is listening on {listening} (data in {options.data}; Ctrl-C stops it)"
     )
-
-
-def _page_at(host: str, port: int) -> str:
-    return url("localhost" if is_any(host) or is_loopback(host) else host, port)
-
-
-def _reached_at(host: str, listener: socket.socket) -> str:
-    """The URL that most clients reach: that of this machine in its network, if it listens there."""
-    port = listener.getsockname()[1]
-    network = in_network(listener.family) if is_any(host) else ""
-    return url(network, port) if network else _page_at(host, port)
 
 
 class Server(uvicorn.Server):

@@ -90,6 +90,8 @@ def _register(wanted: UploadRequest, owner: str, repeatable: Repeatable | None) 
         method=wanted.method,
         exact_size=wanted.exact_size,
         poster_time_s=wanted.poster_time,
+        on_violation=wanted.on_violation,
+        fit=wanted.fit,
         external_id=wanted.external_id or "",
         custom=custom_text(wanted.custom),
         owner=owner,
@@ -103,9 +105,11 @@ def _register(wanted: UploadRequest, owner: str, repeatable: Repeatable | None) 
 def post_preflight() -> answers.Verdict:
     _owner()  # requires a valid token; nothing is stored
     known, names = json_body(app, _decode_preflight, PREFLIGHT_EXAMPLE)
-    verdict = preflight(service(), **known.facts())
+    verdict = preflight(service(), on_violation=known.on_violation, **known.facts())
     ignored = [name[:MAX_NAME_CHARS] for name in names if name not in _KNOWN][:MAX_IGNORED]
-    return views.preflight(verdict.violations, verdict.unjudged, verdict.fitting_bit_rate, ignored)
+    return views.preflight(
+        verdict.violations, verdict.fixes, verdict.unjudged, verdict.fitting_bit_rate, ignored
+    )
 
 
 def receive_form(content_type: str, owner: str) -> Response[Any]:
@@ -117,6 +121,8 @@ def receive_form(content_type: str, owner: str) -> Response[Any]:
             sent.path,
             service(),
             poster_time_s=sent.poster_time,
+            on_violation=sent.on_violation,
+            fit=sent.fit,
             external_id=sent.external_id,
             custom=custom_text(sent.custom),
             owner=owner,

@@ -121,6 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timed", action="store_true", help="hold the service to the clock; on a quiet machine")
     parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
     parser.addoption("--clients", action="store_true", help="run the page in Chromium, the client in node")
+    parser.addoption("--expo", action="store_true", help="run the Expo app in jest and Chromium; needs npm")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -143,6 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "timed": not config.getoption("timed") and "needs a quiet machine: --timed, or make load",
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
         "clients": not config.getoption("clients") and "needs Chromium and node: make test-clients",
+        "expo": not config.getoption("expo") and "needs Chromium and npm: make test-expo",
     }
     for item in items:
         if "activity" in item.fixturenames:  # a whole life of the service, once for each process of pytest

@@ -147,6 +147,7 @@ def test_a_forged_host_is_in_no_url(server):
     assert (elsewhere.status, bases(elsewhere)) == (201, {f"http://{NETWORK}:{server.port}"})
 
 
+@pytest.mark.thorough
 @no_network
 def test_neither_an_allowed_star_nor_a_forwarded_host_gets_into_a_url(tmp_path, monkeypatch):
     monkeypatch.setenv("ALLOWED_HOSTS", "*")
@@ -210,6 +211,7 @@ def greeting(folder: Path, *options: str) -> list[str]:
         return [line.replace(str(server.port), "PORT") for line in server.log.read_text().splitlines()[:3]]
 
 
+@pytest.mark.thorough
 def test_it_says_what_to_type_into_an_app_on_this_machine(tmp_path):
     page, app, listening = greeting(tmp_path / "data")
 

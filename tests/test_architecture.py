@@ -13,7 +13,8 @@ from videos.web import api
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 PACKAGE = FUNCTIONS / "videos"
 
-EVERYBODY = {"__version__", "errors", "model", "policy", "quota", "suggestions"}  # may be imported by all
+# May be imported by all.
+EVERYBODY = {"__version__", "errors", "fix", "keys", "model", "policy", "quota", "suggestions"}
 # What else each room may import. Modules of one room may import each other.
 MAY_IMPORT = {
     "handlers": {"ports", "steps", "telemetry", "web", "wiring"},

@@ -11,6 +11,7 @@ import pytest
 from support import wire
 from support.samples import NOON, a_full_video, a_video
 from videos.checking.rules import check
+from videos.fix import Fix
 from videos.model import ELSEWHERE, PROTECTED, Media, State, Video
 from videos.ports import Change, Event
 from videos.telling.events import events_of
@@ -122,6 +123,15 @@ def test_a_rejection_has_every_violation_and_says_that_the_video_played():
     [violation] = data["violations"]
     assert (violation["rule"], violation["found"]) == ("resolution", "1920x1080")
     assert violation["suggestions_for"]["ios"] == ["Hold the phone upright."]
+
+
+def test_an_event_of_a_fixed_video_says_what_was_changed():
+    fixed = Fix(rule="resolution", found="1080x1920", made="720x1280")
+
+    [event] = told(replace(WAITING, fixes=(fixed,)), replace(CHECKED, fixes=(fixed,)))
+
+    fixes = body(event)["data"]["fixes"]
+    assert fixes == [{"rule": "resolution", "found": "1080x1920", "made": "720x1280"}]
 
 
 def test_a_deleted_video_has_no_state_and_no_links_and_the_highest_version():

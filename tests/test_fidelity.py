@@ -10,6 +10,7 @@ import pytest
 
 from dev.clips import BT709, ffmpeg, probe_lines, rewrap
 from support.corpus import u16
+from support.fixed import fix
 from support.planted import H264_ENTRY, edited
 from support.published import Published, publish
 from videos import wiring
@@ -180,6 +181,29 @@ def test_sound_stays_with_its_picture(tmp_path, kind):
         assert apart(path) == together, name
     for name, path in as_hls(published, tmp_path).items():
         assert apart(path) == together, f"{name} as HLS"
+
+
+MENDED = {
+    "from 60 fps": {"rate": "60"},
+    "from 59.94 fps": {"rate": "60000/1001"},
+    "from 24 fps": {"rate": "24"},
+    "from 25 fps": {"rate": "25"},
+    "from 29.87 fps": {"rate": "29.87"},
+    "from 60 fps with late sound": {"rate": "60", "before_sound": ("-itsoffset", "0.3")},
+    "from 60 fps with a late picture": {"rate": "60", "before_picture": ("-itsoffset", "0.3")},
+    "from 60 fps with sound at 44.1 kHz": {"rate": "60", "sound": ("-c:a", "aac", "-ar", "44100")},
+    "from 60 fps with PCM sound": {"rate": "60", "sound": ("-c:a", "pcm_s16le")},
+}
+
+
+@pytest.mark.parametrize("kind", MENDED)
+def test_sound_stays_with_a_picture_that_is_fixed(tmp_path, kind):
+    source = flash_and_beep(tmp_path / "source.mov", **MENDED[kind])
+
+    fixed = fix(source, tmp_path / "made")
+
+    assert fixed.problems == ()
+    assert apart(fixed.path) == pytest.approx(apart(source), abs=MOST_APART_S)
 
 
 def test_sound_stays_with_a_picture_that_was_trimmed(tmp_path):

@@ -65,6 +65,7 @@ def test_a_clip_travels_from_ticket_to_playback(app, clip, tmp_path, method):
     assert "width=720|height=1280" in line
 
 
+@pytest.mark.thorough
 def test_a_clip_travels_by_the_ticket_that_uppy_asks_for(app, clip):
     query = {"filename": "cat.mp4", "type": "video/mp4", "metadata[external_id]": "draft-7"}
     ticket = app.http.get("/s3/params", params=query).raise_for_status().json()

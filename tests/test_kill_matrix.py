@@ -20,6 +20,7 @@ from support.short_clips import bad, good, longer
 from support.world import VISIBILITY_S, World, in_our_hands
 from videos import wiring
 from videos.errors import ToolFailed, Unavailable
+from videos.fix import OnViolation
 from videos.model import State
 from videos.service import Service
 from videos.steps.read_video import delete_video
@@ -54,6 +55,26 @@ def uploaded(file: Callable[[], Path]) -> Callable:
 def checked(world):
     video = world.send(world.ticket(), good())
     world.deliver_event(video)
+    return video
+
+
+def to_be_fixed(world):
+    return world.send(world.ticket(OnViolation.FIX), bad())
+
+
+def checked_to_be_fixed(world):
+    video = to_be_fixed(world)
+    world.deliver_event(video)
+    assert world.now(video).fixes
+    return video
+
+
+def fixed(world):
+    """It plays, and its worker was lost after that."""
+    video = checked_to_be_fixed(world)
+    world.deliver_job(after("ffmpeg encoding (2)", die))
+    assert world.now(video).playable
+    world.clock.advance(seconds=VISIBILITY_S + 1)
     return video
 
 
@@ -170,6 +191,10 @@ STEPS = [
     Step("transcode of an upload whose event was lost", uploaded_with_a_job, work, {State.COMPLETED}),
     Step("transcode of an unused ticket", unused_with_a_job, work, {State.EXPIRED}),
     Step("transcode for the last time", killed(4), work, {State.COMPLETED, State.FAILED}),
+    Step("check_upload of a clip to fix", to_be_fixed, check, {State.COMPLETED}, check),
+    Step("transcode of a clip to fix", checked_to_be_fixed, work, {State.COMPLETED}),
+    Step("transcode of a fixed clip", fixed, work, {State.COMPLETED}),
+    Step("delete of a clip to fix", checked_to_be_fixed, delete, {"gone", State.COMPLETED}),
     Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
     Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
     Step("publish_changes", completed, publish, {State.COMPLETED}),

@@ -345,6 +345,43 @@ def test_a_clip_may_be_sent_against_the_browsers_advice(open_page, server, clips
     assert page.texts(".violations .found") == ["1920x1080"]
 
 
+# ── A clip that is converted ─────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("clip", ["landscape", "fast"])
+def test_a_rejected_clip_can_be_converted(open_page, server, clips, size, clip):
+    """The browser rejects the one, the service the other."""
+    page = open_page(server.url, size=size)
+    page.pick(clips[clip])
+    page.until("document.querySelector('.violations')")
+
+    page.press("Convert and send")
+
+    page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+    page.until("!document.querySelector('.encoding')")
+    changed = {"landscape": "Picture\n1920x1080 → 720x1280", "fast": "Frame rate\n60 fps → 30 fps"}
+    assert page.texts(".changes dl div") == [changed[clip]]
+    page.until("video.currentTime > 0 && video.videoWidth === 720")
+    assert page.texts("#list li") == [f"{clip}.mp4\nComplete"]
+    assert page.get("document.documentElement.scrollWidth <= innerWidth")
+    assert page.complaints() == []
+
+
+def test_with_the_switch_on_clips_are_converted_at_once_and_the_browser_remembers(open_page, server, clips):
+    page = open_page(server.url)
+    assert not page.get("document.getElementById('convert').checked")
+    page.find("#convert").click()
+    page.open()
+    assert page.get("document.getElementById('convert').checked")
+
+    page.pick(clips["landscape"])
+
+    page.until_it_says("Converting")
+    page.until_it_says("1920x1080 → 720x1280")
+    page.until("document.querySelector('.renditions')")
+
+
 # ── Delete ───────────────────────────────────────────────────────────────────────
 
 

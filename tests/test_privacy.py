@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 import read_video
-from dev.clips import ffmpeg, probe_lines
+from dev.clips import PQ, ffmpeg, probe_lines
 from support.api import Context
+from support.fixed import fix
 from support.pipeline import checked, stored_keys
 from support.planted import CARRIERS
 from support.published import Published, publish
 from videos import wiring
 from videos.errors import UnknownVideo
+from videos.fix import OnViolation
 from videos.model import State
 from videos.service import Service
 from videos.steps.read_video import delete_video
@@ -36,17 +39,24 @@ NOT_YET = {
 @pytest.fixture(scope="session")
 def published_from(clip, tmp_path_factory) -> Callable[[str], Published]:
     """``published_from("HEVC")``: what was published of a clip with all that is planted in it; made once."""
-    made: dict[str, Published] = {}
+    return publisher(clip, tmp_path_factory)
 
+
+@pytest.fixture(scope="session")
+def fixed_from(clip, tmp_path_factory) -> Callable[[str], Published]:
+    """The same of a clip that breaks the spec, and was fixed."""
+    return publisher(clip, tmp_path_factory, size="360x640")
+
+
+def publisher(clip, tmp_path_factory, **kind: str) -> Callable[[str], Published]:
+    @cache
     def publish_once(name: str) -> Published:
-        if name not in made:
-            carrier = CARRIERS[name]
-            plain = clip(seconds=0.3, codec=carrier.codec, options=("-crf", "45"))
-            folder = tmp_path_factory.mktemp("published_from")
-            upload = folder / "upload.mp4"
-            upload.write_bytes(carrier.load(plain.read_bytes()))
-            made[name] = publish(upload, folder / "data")
-        return made[name]
+        carrier = CARRIERS[name]
+        plain = clip(seconds=0.3, codec=carrier.codec, options=("-crf", "45"), **kind)
+        folder = tmp_path_factory.mktemp("published_from")
+        upload = folder / "upload.mp4"
+        upload.write_bytes(carrier.load(plain.read_bytes()))
+        return publish(upload, folder / "data", OnViolation.FIX if kind else None)
 
     return publish_once
 
@@ -87,6 +97,34 @@ def test_nothing_private_leaves(published_from, name, plant):
     stored = {name: path.read_bytes() for name, path in published.files.items()}
     stored["the record"] = repr(published.video).encode()
     assert [name for name, data in stored.items() if says(data, *plant.forms)] == []
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_nothing_private_leaves_of_what_is_fixed(fixed_from, name):
+    published = fixed_from(name)
+
+    assert published.video.fixes
+    stored = {name: path.read_bytes() for name, path in published.files.items()}
+    stored["the record"] = repr(published.video).encode()
+    upload = published.upload.read_bytes()
+    planted = [plant for plant in CARRIERS[name].plants if says(upload, plant.secret)]
+    assert len(planted) == len(CARRIERS[name].plants)
+    assert [
+        (plant.kind, file) for plant in planted for file, data in stored.items() if says(data, *plant.forms)
+    ] == []
+
+
+def test_a_fixed_file_does_not_say_how_bright_its_screen_was(clip, tmp_path):
+    """What is said of HDR is untrue of what is made of it."""
+    screen = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1)"
+    light = f"mastering-display={screen}:cll=1000,400"
+    source = clip(seconds=0.3, size="1080x1920", colour=PQ, options=("-x264-params", light))
+
+    fixed = fix(source, tmp_path)
+
+    assert "Mastering display" in " ".join(probe_lines(source, "-select_streams", "v", "-show_frames"))
+    data = fixed.path.read_bytes()
+    assert [box for box in (b"mdcv", b"clli", b"dvcC", b"dvvC") if box in data] == []
 
 
 def test_no_output_says_when_it_was_made(published_from):

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from videos import wiring
 from videos.checking.rules import SPEC
 from videos.errors import TooManyRequests
 from videos.ports import Job
+from videos.service import Service
 from videos.web import api
 
 PROJECT = Path(__file__).parent.parent
@@ -182,6 +184,8 @@ def test_the_defaults_of_the_template_match_the_code():
 
     assert defaults["MaxBytes"] == SPEC.max_bytes
     assert defaults["MaxDurationS"] == SPEC.max_duration_s
+    assert defaults["MaxFixBytes"] == SPEC.max_fix_bytes
+    assert {field.name: field.default for field in fields(Service)}["on_violation"] == defaults["OnViolation"]
 
 
 def test_every_setting_of_the_template_is_read_and_documented():
@@ -195,10 +199,9 @@ def test_every_setting_of_the_template_is_read_and_documented():
 
 
 def test_the_function_that_tells_events_knows_the_url_of_the_api():
-    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["EVENTS_URL"]
+    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["PUBLIC_URL"]
 
     assert "https://${Api}.execute-api." in str(url)
-    assert "EVENTS_URL" in str(wiring.make_service.__doc__)
 
 
 @pytest.mark.parametrize(("function", "statement"), STATEMENTS)

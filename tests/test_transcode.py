@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.clips import BT709, crop_by_box, ffmpeg, probe_lines, rewrap
+from dev.clips import BT709, crop_by_box, damaged, ffmpeg, probe_lines, rewrap
 from support.media_tools import fake_tool
 from support.pipeline import checked, fetched, stored_keys, uploaded
 from videos.errors import ToolExhausted, ToolFailed, UnknownVideo
@@ -369,17 +369,6 @@ def test_progress_never_goes_down(service, clip, monkeypatch):
 
 
 # ── Files that turn out to be broken ───────────────────────────────────────────
-
-
-def damaged(clip: Path, path: Path, track: str, *, share: float = 0.5, kept_bytes: int = 5) -> Path:
-    """``clip`` with the last packets of one track overwritten, that share of them; its headers stay right."""
-    lines = probe_lines(clip, "-select_streams", track, "-show_entries", "packet=pos,size")
-    packets = [tuple(int(field.partition("=")[2]) for field in line.split("|")[:2]) for line in lines]
-    data = bytearray(clip.read_bytes())
-    for size, pos in packets[int(len(packets) * (1 - share)) :]:
-        data[pos + kept_bytes : pos + size] = (b"\x55" if kept_bytes else b"\xff") * (size - kept_bytes)
-    path.write_bytes(data)
-    return path
 
 
 def test_a_video_with_broken_frames_is_rejected_and_its_files_deleted(service, clip, tmp_path):

@@ -29,7 +29,7 @@ from support import letters, stream
 from support.faults import Worker, break_off, by_worker, die, service_here
 from support.receiver import Receiver
 from support.samples import a_video
-from support.snippets import snippet
+from support.snippets import snippets
 from support.world import in_our_hands
 from videos.errors import VideoError
 from videos.model import State
@@ -66,7 +66,8 @@ class Backend:
 
     def __init__(self, dice: random.Random) -> None:
         found: dict = {}
-        exec(snippet("python: apply"), found)  # noqa: S102 - our own documentation
+        [code] = snippets("Retries and order", "python")
+        exec(code, found)  # noqa: S102 - our own documentation
         self._apply = found["apply"]
         self._dice = dice
         self._lock = threading.Lock()

@@ -15,7 +15,7 @@ import pytest
 from dev.client import App
 from dev.server import Server, free_port
 from support.processes import eventually
-from support.snippets import snippet
+from support.snippets import snippets
 from videos.telling.signing import signed
 
 NODE = Path(__file__).parent / "webhooks"
@@ -40,9 +40,10 @@ def cases() -> dict[str, tuple[str, dict[str, str], bool]]:
     }
 
 
-def defined(name: str) -> dict:
+def defined(heading: str) -> dict:
+    [code] = snippets(heading, "python")
     found: dict = {}
-    exec(compile(snippet(name), name, "exec"), found)  # noqa: S102 - our own documentation
+    exec(compile(code, heading, "exec"), found)  # noqa: S102 - our own documentation
     return found
 
 
@@ -50,7 +51,7 @@ def defined(name: str) -> dict:
 def test_the_python_of_the_documentation_takes_what_is_genuine_and_nothing_else(case):
     body, headers, is_genuine = cases()[case]
 
-    event = defined("python: verify")["verified"](body.encode(), headers, SECRET)
+    event = defined("Webhooks")["verified"](body.encode(), headers, SECRET)
 
     assert event == (json.loads(BODY) if is_genuine else None)
 
@@ -60,7 +61,8 @@ def test_the_javascript_of_the_documentation_takes_what_is_genuine_and_nothing_e
     if not (shutil.which("node") and (NODE / "node_modules").is_dir()):
         pytest.skip("needs node and npm: make test-clients")
     (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
-    (tmp_path / "verify.mjs").write_text(snippet("node: verify"))
+    [code] = snippets("Webhooks", "js")
+    (tmp_path / "verify.mjs").write_text(code)
     given = [[body, headers] for body, headers, _ in cases().values()]
     (tmp_path / "cases.json").write_text(json.dumps({"secret": SECRET, "given": given}))
     (tmp_path / "run.mjs").write_text(
@@ -78,7 +80,7 @@ def test_the_javascript_of_the_documentation_takes_what_is_genuine_and_nothing_e
 
 
 def test_what_comes_late_does_not_change_the_picture():
-    apply, known = defined("python: apply")["apply"], {}
+    apply, known = defined("Retries and order")["apply"], {}
 
     def event(video, version, state):
         return {"data": {"id": video, "version": version, "state": state}}
@@ -99,7 +101,8 @@ def test_what_comes_late_does_not_change_the_picture():
 def test_the_receiver_of_the_documentation_is_told_by_the_local_server(tmp_path, clip, monkeypatch):
     port = free_port()
     file = tmp_path / "receiver.py"
-    file.write_text(snippet("python: receiver").replace("9000", str(port)))
+    [code] = snippets("Try it on a laptop", "python")
+    file.write_text(code.replace("9000", str(port)))
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     log = (tmp_path / "receiver.log").open("wb")
     receiver = subprocess.Popen([sys.executable, file], stdout=log, stderr=subprocess.DEVNULL, env=os.environ)
@@ -118,8 +121,9 @@ def test_the_receiver_of_the_documentation_is_told_by_the_local_server(tmp_path,
 
 
 def test_the_receiver_of_the_documentation_is_short():
-    lines = [line for line in snippet("python: receiver").splitlines() if line.strip()]
+    [code] = snippets("Try it on a laptop", "python")
 
+    lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) <= 13
 
 

@@ -15,24 +15,26 @@
  * @typedef {{ios: string[], android: string[], computer: string[], developer: string[]}} SuggestionsFor
  * @typedef {{rule: string, found: string, expected: string, message: string, suggestions: string[],
  *   suggestions_for: SuggestionsFor}} Violation
+ * @typedef {{rule: string, found: string, made: string}} Fix  One change, so that a clip keeps the spec.
  * @typedef {"awaiting_upload" | "queued" | "processing" | "completed" | "rejected" | "failed" | "expired"} State
  *
  * @typedef {{filename: string, content_type: string, size: number, method?: "POST" | "PUT", exact_size?: boolean,
- *   poster_time?: number}} UploadRequest
+ *   poster_time?: number, on_violation?: "reject" | "fix", fit?: "contain" | "cover"}} UploadRequest
  * @typedef {{method: "POST" | "PUT", url: string, fields?: Record<string, string>, headers?: Record<string, string>,
  *   expires_at: string, max_bytes: number}} UploadTarget
  * @typedef {{status: string, metadata: string}} Links
  * @typedef {{id: string, url: string, state: State, upload: UploadTarget, links: Links}} Ticket
  *
  * @typedef {{size?: number, duration?: number, width?: number, height?: number, rotation?: number, codec?: string,
- *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string}} ClipFacts
- * @typedef {{accepted: boolean, violations: Violation[], unjudged: string[],
+ *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string,
+ *   on_violation?: "reject" | "fix"}} ClipFacts
+ * @typedef {{accepted: boolean, violations: Violation[], fixes?: Fix[], unjudged: string[],
  *   fitting_bit_rate: number | null}} Preflight
  *
  * @typedef {{error?: string, suggestions?: string[], suggestions_for?: SuggestionsFor, code?: string,
  *   violations?: Violation[]}} Ending  Only of a video that is rejected, failed or expired.
  * @typedef {{id: string, state: State, progress: number, playable: boolean, updated_at: string,
- *   retry_after_ms: number | null, time_left_ms: number | null} & Ending} Status
+ *   retry_after_ms: number | null, time_left_ms: number | null, fixes?: Fix[]} & Ending} Status
  *
  * @typedef {{name: string, codec: string, codecs: string | null, width: number, height: number, size_bytes: number,
  *   bit_rate: number | null, url: string}} Rendition
@@ -48,7 +50,7 @@
  *   updated_at: string, playable_at: string | null, completed_at: string | null, specs: Specs | null,
  *   storage_info: StorageInfo | null, renditions: Rendition[], hls: string | null, poster: string | null,
  *   poster_time: number, blurhash: string | null, sprite: string | null, sprite_vtt: string | null,
- *   warnings: string[], links: Links} & Ending} Metadata
+ *   warnings: string[], fixes?: Fix[], links: Links} & Ending} Metadata
  * @typedef {Status & {filename: string, created_at: string, url: string, poster: string | null,
  *   blurhash: string | null, links: Links}} ListedVideo
  *
@@ -66,6 +68,7 @@ const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
 const SILENCE_MS = 45_000; // of an event stream, whose heart beats every 15 s: it is dead
 const RETRIED = [408, 429, 500, 502, 503, 504, 507];
+const CONFLICT = "conditional_request_conflict"; // S3's, while an earlier PUT of the same file still goes on
 
 /** @type {Record<string, string>} */
 const TYPES = { mp4: "video/mp4", mov: "video/quicktime", m4v: "video/x-m4v", "3gp": "video/3gpp" };
@@ -95,6 +98,7 @@ export class TikTokenError extends Error {
 
   /** Whether the same request may succeed later. */
   get temporary() {
+    if (this.code === CONFLICT) return true;
     return this.status === 0 || (RETRIED.includes(this.status) && this.code !== "quota_exceeded");
   }
 }
@@ -143,33 +147,43 @@ export class TikToken {
   /**
    * A ticket for one file; valid for an hour.
    * @param {UploadRequest} request
-   * @param {Cancellable} [options]
+   * @param {{idempotencyKey?: string} & Cancellable} [options]
+   *   A repeat with the same key, such as a UUID, gets the same ticket.
    * @returns {Promise<Ticket>}
    */
-  requestUpload(request, { signal } = {}) {
-    return this.#json("/upload", { method: "POST", json: request, signal });
+  requestUpload(request, { idempotencyKey, signal } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = idempotencyKey ? { "Idempotency-Key": idempotencyKey } : {};
+    return this.#json("/upload", { method: "POST", json: request, headers, signal });
   }
 
   /**
    * Ask for a ticket and send the file, again if the connection drops. Resolves once storage has the file.
    * @param {ClipFile | any} file  A File or Blob; with a `send` of your own, whatever it takes.
-   * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, onTicket?: (ticket: Ticket) => void,
-   *   onRetry?: OnRetry, retries?: number} & SendOptions} [options]
-   *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already.
+   * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, idempotencyKey?: string,
+   *   onTicket?: (ticket: Ticket) => void, onRetry?: OnRetry, retries?: number} & SendOptions} [options]
+   *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already. With an
+   *   `idempotencyKey`, the ticket is asked for again as well.
    * @returns {Promise<Ticket>}
    */
-  async upload(file, { ticket, request, onTicket, onRetry, retries = 5, ...sending } = {}) {
+  async upload(file, { ticket, request, idempotencyKey, onTicket, onRetry, retries = 5, ...sending } = {}) {
+    const { signal } = sending;
     const described = { filename: file.name ?? "clip", content_type: contentType(file), size: file.size, ...request };
-    const given = ticket ?? (await this.requestUpload(described, sending));
-    onTicket?.(given);
+    let given = ticket;
+    if (given) onTicket?.(given);
     for (let tries = 1; ; tries += 1) {
       try {
+        if (!given) {
+          given = await this.requestUpload(described, { idempotencyKey, signal });
+          onTicket?.(given);
+        }
         await this.#sendOnce(given.upload, file, sending);
         return given;
       } catch (error) {
-        if (!isTemporary(error) || tries > retries) throw error;
-        await pauseAfter(error, tries, { onRetry, signal: sending.signal });
-        if (await this.#hasArrived(given.id, sending)) return given;
+        const isRepeatable = given || idempotencyKey;
+        if (!isRepeatable || !isTemporary(error) || tries > retries) throw error;
+        await pauseAfter(error, tries, { onRetry, signal });
+        if (given && (await this.#hasArrived(given.id, sending))) return given;
       }
     }
   }

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from local_aws.addresses import Addresses
 from local_aws.connection import within
 from videos.errors import StorageFull, Unavailable
-from videos.model import INBOX
+from videos.keys import INBOX
 from videos.stores.local.folder import FolderStorage, Upload
 from videos.stores.local.tickets import MAX_FORM_BYTES, Denied
 from videos.telemetry.logs import STORAGE_DENIED, logger

@@ -13,7 +13,7 @@ from typing import Any
 
 from local_aws.events import invoke, s3_event, scheduled_event, sqs_event, stream_event, webhook_event
 from videos.errors import Unavailable
-from videos.model import INBOX
+from videos.keys import INBOX
 from videos.policy import RECOVER_EVERY_S, VISIBILITY_S, pause_s
 from videos.ports import Change, Job
 from videos.stores.local.folder import FolderStorage

@@ -4,6 +4,8 @@ Shared modules:
 
     errors       every error a caller handles
     model        what a video is, and the states it moves through
+    fix          what is changed of a file that breaks the spec, if its uploader asked for that
+    keys         where the files of a video are stored
     quota        how much an owner may upload per day
     policy       timeouts, delays and retry limits
     suggestions  suggestions by who can act on them: users of iOS, Android, a computer; developers

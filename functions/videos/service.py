@@ -11,6 +11,7 @@ from pathlib import Path
 from videos import policy
 from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
+from videos.fix import OnViolation
 from videos.ports import Announcements, Deliveries, Jobs, Storage, Videos
 from videos.quota import UNLIMITED, Quota
 from videos.tools import MediaTools
@@ -50,6 +51,7 @@ class Service:
             longer backlog is re-queued, less and less often.
         max_failures: attempts that fail through no fault of the file before a video is marked failed.
         max_lost: attempts that end with their worker before a video is marked failed.
+        on_violation: what to do with a file that breaks the spec, unless the request for its ticket says.
         quota: what one owner may upload per day.
         now: the current time in UTC.
         monotonic: a monotonic clock in seconds, to measure durations.
@@ -66,6 +68,7 @@ class Service:
     public_url: str = ""
     tools: MediaTools = field(default_factory=MediaTools)
     spec: Spec = SPEC
+    on_violation: OnViolation = OnViolation.REJECT
     quota: Quota = UNLIMITED
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from videos.checking.rules import SPEC, Spec
+from videos.fix import OnViolation
 from videos.quota import Quota
 from videos.service import Receiver, Service
 from videos.telling.call import read_target
@@ -89,10 +90,13 @@ def make_service(env: Mapping[str, str]) -> Service:
     EVENT_BUS            aws: the EventBridge bus that is told of events, by name or ARN; default: none is
     PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
-    PUBLIC_URL           local: base URL of the storage routes; default: that of each request
-    EVENTS_URL           base of the URLs in events, which answer no request; default: PUBLIC_URL
+    PUBLIC_URL           base URL of links in events; local: of the storage routes, too; by default, they have
+                         that of each request
+    LOCAL_URL            local: base URL of links in events without PUBLIC_URL
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
+    MAX_FIX_BYTES        the largest file that is accepted to be fixed; default 104857600
+    ON_VIOLATION         ``reject`` (default) or ``fix``: for uploads that do not say
     QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
     WEBHOOK_URL          who receives webhooks; default: nobody
     WEBHOOK_SECRET       signs them: whsec_ and base64; two, comma-separated, while one is replaced; local:
@@ -154,9 +158,10 @@ def make_service(env: Mapping[str, str]) -> Service:
     return replace(
         service,
         receiver=_receiver(env, own_secret),
-        public_url=(env.get("EVENTS_URL") or env.get("PUBLIC_URL", "")).rstrip("/"),
+        public_url=(env.get("PUBLIC_URL") or env.get("LOCAL_URL", "")).rstrip("/"),
         tools=media_tools(env),
         spec=_spec(env),
+        on_violation=_on_violation(env),
         quota=_quota(env),
     )
 
@@ -165,9 +170,9 @@ def _local_folder(env: Mapping[str, str]) -> Path:
     return Path(env.get("LOCAL_FOLDER", ".data")).resolve()
 
 
-def check_settings() -> tuple[MediaTools, Spec]:
+def check_settings() -> tuple[MediaTools, Spec, OnViolation]:
     """The settings for checking a file on disk, without storage, table or queue."""
-    return media_tools(os.environ), _spec(os.environ)
+    return media_tools(os.environ), _spec(os.environ), _on_violation(os.environ)
 
 
 def _required(env: Mapping[str, str], name: str) -> str:
@@ -178,13 +183,25 @@ def _required(env: Mapping[str, str], name: str) -> str:
 
 def _spec(env: Mapping[str, str]) -> Spec:
     try:
-        return replace(
+        spec = replace(
             SPEC,
             max_bytes=int(env.get("MAX_BYTES") or SPEC.max_bytes),
+            max_fix_bytes=int(env.get("MAX_FIX_BYTES") or SPEC.max_fix_bytes),
             max_duration_s=float(env.get("MAX_DURATION_S") or SPEC.max_duration_s),
         )
     except ValueError as error:
-        raise SystemExit(f"MAX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+        raise SystemExit(f"MAX_BYTES, MAX_FIX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+    if spec.max_fix_bytes < spec.max_bytes:
+        raise SystemExit("MAX_FIX_BYTES must be at least MAX_BYTES.")
+    return spec
+
+
+def _on_violation(env: Mapping[str, str]) -> OnViolation:
+    wish = env.get("ON_VIOLATION") or OnViolation.REJECT
+    try:
+        return OnViolation(wish)
+    except ValueError:
+        raise SystemExit(f"ON_VIOLATION is {wish!r}; use 'reject' or 'fix'.") from None
 
 
 def _quota(env: Mapping[str, str]) -> Quota:

@@ -171,6 +171,45 @@ test("a dropped upload is sent again with the same ticket", async (t) => {
   assert.equal((await api.follow(id)).state, "completed");
 });
 
+test("a ticket that got lost is asked for again, if it has a key, and is the same one", async (t) => {
+  withoutPauses(t);
+  const notes = [];
+  const noted = noting(notes);
+  let isLost = false;
+  const deaf = async (...request) => {
+    const answer = await noted(...request);
+    if (isLost) return answer;
+    isLost = true;
+    throw unreachable();
+  };
+  const idempotencyKey = crypto.randomUUID();
+
+  const { id } = await new TikToken(SERVER, { fetch: deaf }).upload(await clip(), { idempotencyKey });
+
+  const asked = notes.filter(({ url, method }) => method === "POST" && url.endsWith("/upload"));
+  assert.deepEqual(asked.map(({ status, headers }) => [status, headers["Idempotency-Key"]]), [[201, idempotencyKey], [201, idempotencyKey]]);
+  const repeat = await api.requestUpload({ filename: basename(GOOD_CLIP), content_type: "video/mp4", size: (await clip()).size }, { idempotencyKey });
+  assert.equal(repeat.id, id);
+});
+
+test("a ticket that got lost is asked for once without a key", async (t) => {
+  withoutPauses(t);
+  const offline = new TikToken(SERVER, { fetch: first([unreachable()]) });
+
+  await assert.rejects(offline.upload(await clip()), isNetworkError);
+});
+
+test("a PUT that meets an earlier one is sent again", async (t) => {
+  withoutPauses(t);
+  const conflict = "<Error><Code>ConditionalRequestConflict</Code><Message>Go on.</Message></Error>"; // as S3 says it
+  const answers = [{ status: 409, body: conflict }, { status: 412, body: "" }];
+  const racing = new TikToken(SERVER, { send: async () => answers.shift() });
+
+  await racing.upload(await clip(), { request: { method: "PUT" } });
+
+  assert.deepEqual(answers, []);
+});
+
 test("an upload is given up after its retries", async (t) => {
   withoutPauses(t);
   let tries = 0;

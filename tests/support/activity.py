@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ import pytest
 from local_aws.events import api_event, invoke, s3_event, scheduled_event, sqs_event, stream_event
 from support import letters, stream
 from support.issuer import AUDIENCE, Issuer
+from support.media_tools import TOOLS, fake_tool
 from support.polled import PolledSqsJobs
 from support.receiver import Receiver
 from support.samples import an_event
@@ -150,8 +153,8 @@ class Driver:
         self.send(video_id, file)
         return video_id
 
-    def checked(self, file: bytes) -> str:
-        video_id = self.sent(file)
+    def checked(self, file: bytes, **wanted: Any) -> str:
+        video_id = self.sent(file, **wanted)
         self.check(video_id)
         return video_id
 
@@ -257,6 +260,14 @@ def _take_every_path(app: Driver, good: bytes, refused: bytes) -> None:
         app.ticket()
         app.form(refused)
         app.api("read_video", "GET", "/videos")
+
+    # A clip that is fixed, by a second attempt from what the first has published.
+    to_fix = app.checked(refused, on_violation="fix")
+    with TemporaryDirectory() as folder:
+        killed = fake_tool(Path(folder), TOOLS.ffmpeg, asked_for="360p")
+        with app.broken(ffmpeg=str(killed)):
+            app.transcode(to_fix)
+    app.transcode(to_fix, receives=2)
 
     # What goes wrong with files.
     left = f"outputs/{plain}/0123456789ab/720p.mp4"  # by an attempt that was killed

@@ -25,6 +25,7 @@ from support.faults import Fault, Recorded, Worker, none, service_here
 from support.polled import PolledSqsJobs
 from videos import tools
 from videos.errors import UnknownVideo
+from videos.fix import OnViolation
 from videos.model import State, Video
 from videos.ports import Event, Job
 from videos.service import Service
@@ -75,9 +76,9 @@ class World:
 
     # ── What clients do ──────────────────────────────────────────────────────────
 
-    def ticket(self) -> Video:
+    def ticket(self, on_violation: OnViolation | None = None) -> Video:
         request = {"filename": "cat.mp4", "content_type": "video/mp4", "facts": {"size_bytes": 1000}}
-        return request_upload(self.service, **request)[0]
+        return request_upload(self.service, **request, on_violation=on_violation)[0]
 
     def send(self, video: Video, file: Path) -> Video:
         self.service.storage.save(file, video.inbox_key, content_type="video/mp4")
@@ -215,7 +216,7 @@ class World:
         """The same, by the counters."""
         counted: Counter[str] = Counter()
         for name, number in self._store.counted(LONG_AGO).items():
-            kind = "playable" if name.startswith("to_playable_ms:") else name
+            kind = "playable" if name.startswith(("to_playable_ms:", "to_fixed_ms:")) else name
             counted[kind] += (
                 number if kind in {"uploads_requested", "deleted", "playable", *OUTCOMES.values()} else 0
             )

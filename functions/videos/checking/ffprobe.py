@@ -4,6 +4,7 @@ The fields have ffprobe's names, in the units it prints: bytes, px, and ticks of
 What it leaves out, since it does not know, has a default.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,11 +54,14 @@ class SideData(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         displaymatrix: three lines, each an offset and three numbers.
         rotation: degrees, counter-clockwise.
+        dv_profile, dv_bl_signal_compatibility_id: of Dolby Vision; what it shows to others, 0 for nothing.
     """
 
     side_data_type: str = ""
     displaymatrix: str = ""
     rotation: int = 0
+    dv_profile: int = 0
+    dv_bl_signal_compatibility_id: int = 0
     crop_left: int = 0
     crop_right: int = 0
     crop_top: int = 0
@@ -182,13 +186,13 @@ def read_streams(source: Path, using: MediaTools) -> list[Stream]:
 
 
 def decode_keyframes(
-    source: Path, stream_index: int, using: MediaTools, *, most: int = MAX_PACKETS
+    source: Path, stream_index: int, using: MediaTools, *, most: int = MAX_PACKETS, at_s: Sequence[float] = ()
 ) -> list[Frame]:
-    """Decode the keyframes among the first packets of one track. Raises as ``tools.run``.
+    """Decode the keyframes among the first packets of one track, or from each of these times on.
 
-    Broken ones are left out.
+    Broken ones are left out. Raises as ``tools.run``.
     """
-    command = keyframes_command(using, source, stream_index, most)
+    command = keyframes_command(using, source, stream_index, most, at_s)
     return _decode_frames(tools.run(command, timeout_s=PROBE_TIMEOUT_S)).frames
 
 
@@ -219,9 +223,10 @@ def streams_command(using: MediaTools, source: Path) -> list[str]:
 
 
 def keyframes_command(
-    using: MediaTools, source: Path, stream_index: int, most: int = MAX_PACKETS
+    using: MediaTools, source: Path, stream_index: int, most: int = MAX_PACKETS, at_s: Sequence[float] = ()
 ) -> list[str]:
     """Decode keyframes: a new size or colour can only begin at one."""
+    starts = [f"{start_s:.3f}" for start_s in at_s] or [""]
     entries = (
         "frame=width,height,crop_left,crop_right,crop_top,crop_bottom,interlaced_frame,sample_aspect_ratio,pix_fmt,"
         "color_range,color_space,color_primaries,color_transfer:frame_side_data="
@@ -231,7 +236,7 @@ def keyframes_command(
         using,
         source,
         "-read_intervals",
-        f"%+#{most}",
+        ",".join(f"{start}%+#{most}" for start in starts),
         "-ignore_editlist",
         "1",
         "-apply_cropping",  # tells the coded size and what is cut off of it

@@ -27,6 +27,17 @@ def turn(stream: Stream) -> tuple[int, bool]:
     return 0, False
 
 
+def lacks_base_layer(stream: Stream) -> bool:
+    """Whether it is Dolby Vision that only its own decoders show in its colours (profile 5).
+
+    Source: Dolby Vision Streams Within the ISO Base Media File Format 2.4, 3.2.
+    """
+    return any(
+        side_data.dv_profile and not side_data.dv_bl_signal_compatibility_id
+        for side_data in stream.side_data_list
+    )
+
+
 def cropping(stream: Stream) -> tuple[int, int]:
     """How many px of the width and of the height the container cuts off (its clap box).
 

@@ -11,9 +11,16 @@ from pathlib import Path
 from videos import tools
 from videos.checking import ffprobe, timing
 from videos.checking.ffprobe import Frame, Packet, Picture, Stream
-from videos.checking.geometry import cropped_size, cropping, displayed_size, known, turn
-from videos.checking.index import CODECS, Index
-from videos.checking.parameter_sets import ParameterSet, read_parameter_sets
+from videos.checking.geometry import (
+    cropped_size,
+    cropping,
+    displayed_size,
+    known,
+    lacks_base_layer,
+    turn,
+)
+from videos.checking.index import Index
+from videos.checking.parameter_sets import CODECS, OTHER_CODECS, ParameterSet, read_parameter_sets
 from videos.errors import BadMedia
 from videos.model import Audio, Colors, Media
 from videos.mp4 import integrity
@@ -36,6 +43,10 @@ MAX_PRIMING_S = 0.06  # of AAC; if an edit list hides more, it is audio that som
 MAX_SILENT_S = 0.5  # before the first sound, or after the last: hls.js waits for sound in every segment
 SEVERAL_DESCRIPTIONS = "It has several sample descriptions."
 HIDDEN_START = "An edit list hides its beginning."
+# A file whose pictures are larger breaks the spec anyway: a sample of its keyframes tells what to fix.
+MAX_PX_TO_DECODE_ALL = 1920 * 1088
+SAMPLES = 8
+OF_DOLBY_VISION = "ipt-c2"  # the matrix, by ffprobe's name
 UNREADABLE = "The file cannot be read as MP4 or MOV."
 
 
@@ -111,17 +122,29 @@ def _parse(index: Index, using: MediaTools) -> _Parsed:
                 frames = ffprobe.decode_keyframes(path, video.index, using, most=1)
                 with suppress(BadMedia):  # odd headers do not make bad pictures
                     sets = tracing.result()
-                if not (frames and _one_tells_for_all(index, video, sets)):
+                if frames and frames[0].width * frames[0].height > MAX_PX_TO_DECODE_ALL:
+                    frames = ffprobe.decode_keyframes(
+                        path, video.index, using, most=1, at_s=_samples_s(index)
+                    )
+                elif not (frames and _one_tells_for_all(index, video, sets)):
                     frames = ffprobe.decode_keyframes(path, video.index, using)
             except BadMedia:
                 faults.append(UNREADABLE)
             if not frames:
                 faults.append("No frame of the video can be decoded.")
+        elif video and video.codec_name in OTHER_CODECS and index.packets_of(video):
+            with suppress(BadMedia):
+                frames = ffprobe.decode_keyframes(path, video.index, using, most=1)
         try:
             streams = reading.result()
         except BadMedia:
             faults.append(UNREADABLE)
     return _Parsed(streams, frames, sets, faults)
+
+
+def _samples_s(index: Index) -> list[float]:
+    begin_s, end_s = map(float, index.span(index.videos[0]) or (0, 0))
+    return [begin_s + (end_s - begin_s) * number / SAMPLES for number in range(SAMPLES)]
 
 
 def _one_tells_for_all(index: Index, video: Stream, sets: Sequence[ParameterSet]) -> bool:
@@ -195,7 +218,7 @@ def _with_video(media: Media, index: Index, parsed: _Parsed) -> Media:
         color_range_changes=len(ranges) > 1,
         color_primaries=color.primaries,
         color_transfer=color.transfer,
-        color_space=color.matrix,
+        color_space=OF_DOLBY_VISION if lacks_base_layer(stream) else color.matrix,
         other_colors=tuple(other_colors),
         tagged=bool(parsed.sets) and all(header.tagged for header in parsed.sets),
         copy_obstacles=tuple(words for words, holds in obstacles.items() if holds),

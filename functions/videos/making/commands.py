@@ -45,6 +45,13 @@ TURNS: dict[tuple[int, bool], tuple[tuple[str, tuple[str, ...]], ...]] = {
     (270, True): (("transpose", ("clock_flip",)),),
 }
 MIN_SEEK_S = 0.001
+# How much x264 searches.
+SEARCH = {
+    "preset": "faster",
+    "subq": 7,  # as in medium: most of its gain for a tenth of the time and no extra memory
+    "refs": 1,  # with dia: a seventh less time, VMAF within 0.3 on five clips
+    "motion-est": "dia",
+}
 BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "color_range": "tv"}
 
 
@@ -85,7 +92,7 @@ def copy_command(
     The copy keeps rotation and sample aspect ratio; players apply them. ``tagged`` writes colour
     tags into the bitstream, which requires parsing all its headers.
     """
-    stream = _opened(source, media)
+    stream = opened(source, media)
     copy = {
         "c": "copy",
         "tag:v": {"h264": "avc1", "hevc": "hvc1"}[media.codec],
@@ -99,13 +106,13 @@ def copy_command(
         **PRIVATE,
         **FRAGMENTED,
     )
-    return _compile(tools, [copied])
+    return compiled(tools, [copied])
 
 
 def poster_command(tools: MediaTools, source: Path, media: Media, poster: Poster) -> list[str]:
     """The ffmpeg argv that makes the poster alone."""
-    picture = _opened(source, media)[str(media.stream_index)]
-    return _compile(tools, _poster(_sought(source, media, poster) or _upright(picture, media), poster))
+    picture = opened(source, media)[str(media.stream_index)]
+    return compiled(tools, _poster(_sought(source, media, poster) or _upright(picture, media), poster))
 
 
 def sound_path(source: Path) -> Path:
@@ -113,8 +120,10 @@ def sound_path(source: Path) -> Path:
     return source.with_name("sound.mp4")
 
 
-def sound_command(tools: MediaTools, source: Path, media: Media) -> list[str]:
-    """The ffmpeg argv that encodes the audio, as long as the whole clip.
+def sound_command(
+    tools: MediaTools, source: Path, media: Media, target: Path | None = None, *, bit_rate: int = 128_000
+) -> list[str]:
+    """The ffmpeg argv that encodes the audio, as long as the whole clip, into ``sound_path`` by default.
 
     On its own and once for all renditions: ffmpeg 7.1 can hang if it encodes pictures and filtered sound
     for several files at once.
@@ -125,12 +134,12 @@ def sound_command(tools: MediaTools, source: Path, media: Media) -> list[str]:
     if SEVERAL_DESCRIPTIONS not in media.audio.copy_obstacles:  # each would start the filters anew
         filters += f":first_pts=0,apad=whole_dur={media.duration_s}"
     encoded = ffmpeg.output(
-        _opened(source, media)[str(media.audio.stream_index)],
-        str(sound_path(source)),
-        **{"filter:a": filters, "c:a": "aac", "b:a": "128k", "ac": 2},
+        opened(source, media)[str(media.audio.stream_index)],
+        str(target or sound_path(source)),
+        **{"filter:a": filters, "c:a": "aac", "b:a": bit_rate, "ac": 2},
         **PRIVATE,
     )
-    return _compile(tools, [encoded])
+    return compiled(tools, [encoded])
 
 
 def ladder_command(
@@ -149,8 +158,8 @@ def ladder_command(
     Prints its progress to standard output. ``limited`` is the frames of limited range, where the range
     changes in H.264 that starts with full range.
     """
-    stream = _opened(source, media)
-    copies = _upright(_in_full_range(stream[str(media.stream_index)], media, limited), media).split()
+    stream = opened(source, media)
+    copies = _upright(in_full_range(stream[str(media.stream_index)], media, limited), media).split()
     outputs = [
         ffmpeg.output(
             _scaled(copies[index], target.width_px, target.height_px).filter("format", "yuv420p"),
@@ -159,11 +168,8 @@ def ladder_command(
             **{
                 "c:a": "copy",
                 "c:v": "libx264",
-                "preset": "faster",
+                **SEARCH,
                 "threads": 2,  # each holds frames in memory: with three per target, HEVC took 356 MB
-                "subq": 7,  # as in medium: most of its gain for a tenth of the time and no extra memory
-                "refs": 1,  # with dia: a seventh less time, VMAF within 0.3 on five clips
-                "motion-est": "dia",
                 "crf": 23,
                 # Bits are spent by the frame, not by its duration: one that is shown briefly stays sharp.
                 "x264-params": "force-cfr=1:fps=30",
@@ -186,19 +192,19 @@ def ladder_command(
         shown = copy.filter("trim", start=poster.time_s) if limited else _sought(source, media, poster)
         outputs += _poster(shown or copy, poster)
     # Without -xerror, which would fail on what ffmpeg repairs. Lost frames are counted, damage is logged.
-    return _compile(tools, outputs, "-progress", "pipe:1", level="level+warning")
+    return compiled(tools, outputs, "-progress", "pipe:1", level="level+warning")
 
 
-def _compile(tools: MediaTools, outputs: Sequence[object], *options: str, level: str = "error") -> list[str]:
+def compiled(tools: MediaTools, outputs: Sequence[object], *options: str, level: str = "error") -> list[str]:
     merged = ffmpeg.merge_outputs(*outputs).global_args("-v", level, "-nostdin", "-nostats", *options)
     command: list[str] = ffmpeg.compile(merged, cmd=tools.ffmpeg, overwrite_output=True)
     return command
 
 
-def _opened(source: Path, media: Media, *, at_s: float = 0.0) -> ffmpeg.nodes.Stream:
-    """The upload as an input, from ``at_s`` on."""
+def opened(source: Path, media: Media, *, at_s: float = 0.0, **decoder: object) -> ffmpeg.nodes.Stream:
+    """The upload as an input, from ``at_s`` on; ``decoder`` has more options of the decoder."""
     # Our own filters rotate, by the matrix alone. A graph that is built anew starts a new sprite sheet.
-    options: dict[str, object] = {"noautorotate": None, "reinit_filter:v": 0}
+    options: dict[str, object] = {"noautorotate": None, "reinit_filter:v": 0, **decoder}
     if at_s or media.starts_hidden:
         options["ss"] = f"{at_s:.3f}"  # ffmpeg reads no exponent
     if media.starts_hidden:
@@ -221,7 +227,7 @@ def _upright(picture: ffmpeg.nodes.Stream, media: Media) -> ffmpeg.nodes.Stream:
     return picture
 
 
-def _in_full_range(picture: ffmpeg.nodes.Stream, media: Media, limited: Sequence[Run]) -> ffmpeg.nodes.Stream:
+def in_full_range(picture: ffmpeg.nodes.Stream, media: Media, limited: Sequence[Run]) -> ffmpeg.nodes.Stream:
     """``picture`` with these runs of frames stretched to full range, as the others are.
 
     ffmpeg's H.264 decoder keeps the pixel format of the first frame, and swscale takes every frame of
@@ -247,7 +253,7 @@ def _sought(source: Path, media: Media, poster: Poster) -> ffmpeg.nodes.Stream |
     """The picture from ``time_s`` on, from a separate input that seeks; None if that is the start."""
     if poster.time_s < MIN_SEEK_S:
         return None
-    stream = _opened(source, media, at_s=poster.time_s)
+    stream = opened(source, media, at_s=poster.time_s)
     return _upright(stream[str(media.stream_index)], media)
 
 

@@ -139,12 +139,18 @@ def make_ladder(
     poster = None if OutputName.POSTER in published else _poster(folder, media, poster_time_s)
     tools.run(
         commands.ladder_command(
-            using, folder / "source", media, targets, sprite, poster, limited=_limited(folder, media, using)
+            using,
+            folder / "source",
+            media,
+            targets,
+            sprite,
+            poster,
+            limited=limited_runs(folder / "source", media, using),
         ),
         timeout_s=LADDER_TIMEOUT_S,
         memory_bytes=LADDER_MEMORY_BYTES,
         on_line=on_progress,
-        on_complaint=lambda line: damage.append(line) if _tells_of_damage(line) else None,
+        on_complaint=lambda line: damage.append(line) if tells_of_damage(line) else None,
     )
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
@@ -184,11 +190,11 @@ def _encode_sound(folder: Path, media: Media, using: MediaTools) -> None:
         tools.run(commands.sound_command(using, source, media), timeout_s=COPY_TIMEOUT_S)
 
 
-def _limited(folder: Path, media: Media, using: MediaTools) -> list[Run]:
+def limited_runs(source: Path, media: Media, using: MediaTools) -> list[Run]:
     """The frames of limited range, in runs, if the decoder cannot tell them apart by their format."""
     if not media.color_range_changes or not media.pixel_format.startswith("yuvj"):
         return []
-    ranges = ffprobe.decode_ranges(folder / "source", media.stream_index, using)
+    ranges = ffprobe.decode_ranges(source, media.stream_index, using)
     runs = [(of, len(list(run))) for of, run in groupby(ranges)]
     starts = accumulate((length for _, length in runs), initial=0)
     return [
@@ -234,7 +240,7 @@ def _check_sound(rendition: Rendition, media: Media) -> None:
         )
 
 
-def _tells_of_damage(line: str) -> bool:
+def tells_of_damage(line: str) -> bool:
     """Whether the decoder reports a damaged frame, and not only how it recovered from odd references."""
     return bool(_DAMAGE.search(line)) and not _HOUSEKEEPING.search(line)
 

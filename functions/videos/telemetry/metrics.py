@@ -7,6 +7,7 @@ combination of dimensions as a metric.
     uploads_requested   a ticket was issued, or a form upload received
     accepted, rejected  the check finished; ``rejected`` is also counted by broken ``rule``
     to_playable_ms      from the stored upload to the first playable output
+    fixed, to_fixed_ms  the same of a clip that was fixed, which takes longer
     to_completed_ms     from the stored upload to the last output
     completed, deleted  every output was published; the video was deleted by its app
     retried             a transcode was attempted again

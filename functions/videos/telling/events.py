@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from videos.errors import Violation
+from videos.fix import Fix
 from videos.model import State, Video
 from videos.ports import Change, Event
 
@@ -58,6 +59,9 @@ class EventData(AboutVideo, frozen=True, kw_only=True):
     playable: bool
     url: Annotated[Url, Meta(description="The stable playback URL; with tokens, without a pass")]
     links: EventLinks
+    fixes: Annotated[
+        list[Fix] | UnsetType, Meta(description="What was changed, if the file broke the spec")
+    ] = UNSET
 
 
 class RejectedEventData(EventData, frozen=True, kw_only=True):
@@ -182,6 +186,7 @@ def _data(kind: type[Envelope], change: Change, version: int, base_url: str) -> 
         "playable": video.playable,
         "url": f"{base}/video.mp4",
         "links": EventLinks(status=f"{base}/status", metadata=f"{base}/metadata"),
+        "fixes": list(video.fixes) or UNSET,
     }
     return (
         RejectedEventData(**now, violations=list(video.problems))

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from videos import policy, ports
 from videos.errors import Rejected, Violation
+from videos.fix import Fix
 from videos.model import Audio, Media, Output, OutputName, State, Video
 from videos.suggestions import SuggestionsFor
 from videos.web import passes, playlists
@@ -93,12 +94,14 @@ def checked_upload(video: Video, media: Media, base_url: str) -> CheckedUpload:
         url=video_url(video, base_url),
         specs=specs(media),
         state=video.state,
+        fixes=_listed_fixes(video.fixes),
         links=links(video, base_url),
     )
 
 
 def preflight(
     problems: Sequence[Violation],
+    fixes: Sequence[Fix],
     unjudged: Sequence[str],
     fitting_bit_rate: int | None,
     ignored: Sequence[str] = (),
@@ -106,6 +109,7 @@ def preflight(
     return Verdict(
         accepted=not problems,
         violations=list(problems),
+        fixes=_listed_fixes(fixes),
         unjudged=list(unjudged),
         fitting_bit_rate=fitting_bit_rate,
         ignored=list(ignored) or UNSET,
@@ -135,6 +139,7 @@ def status(video: Video, now: datetime) -> Following:
         updated_at=video.updated_at.isoformat(),
         retry_after_ms=retry_after_ms(video, now),
         time_left_ms=None if video.time_left_s is None else round(video.time_left_s * 1000),
+        fixes=_listed_fixes(video.fixes),
         **_given(video),
         **_error_fields(video),
     )
@@ -178,6 +183,7 @@ def metadata(video: Video, base_url: str) -> Metadata:
         sprite=_output_url(video, OutputName.SPRITE, "sprite.jpg", base_url),
         sprite_vtt=_output_url(video, OutputName.SPRITE, "sprite.vtt", base_url),
         warnings=list(video.warnings),
+        fixes=_listed_fixes(video.fixes),
         links=links(video, base_url),
         **_given(video),
         **_error_fields(video),
@@ -243,6 +249,10 @@ def ending(video: Video) -> Ending | None:
             violations=list(video.problems),
         )
     return ENDINGS.get(video.state)  # video.failure is for operators: it may hold what a tool printed
+
+
+def _listed_fixes(fixes: Sequence[Fix]) -> list[Fix] | UnsetType:
+    return list(fixes) or UNSET
 
 
 def _given(video: Video) -> dict[str, Any]:
