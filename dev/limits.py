@@ -31,6 +31,7 @@ class Load:
 
     Attributes:
         clip_cpu_s, check_cpu_s: of encoding and of checking a clip of 15 s, docs/performance.md's sweep.
+        fixed, fix_cpu_s: the share of clips that are fixed; what that takes of 1080x1920 at 60 fps in HLG.
         transfer_s, check_transfer_s: S3 and starts, beside that.
         unused: the share of tickets that nobody uses. An assumption.
         look_s: a job about an unused ticket.
@@ -46,6 +47,8 @@ class Load:
 
     clip_cpu_s: float = 9.2
     check_cpu_s: float = 0.27
+    fixed: float = 0.0
+    fix_cpu_s: float = 32.0
     transfer_s: float = 0.7
     check_transfer_s: float = 0.5
     ticket_s: float = 0.03
@@ -80,7 +83,8 @@ class Load:
 
     @property
     def transcode_s(self) -> float:
-        return self.clip_cpu_s / processors("TranscodeVideo") + self.transfer_s
+        cpu_s = self.clip_cpu_s + self.fixed * self.fix_cpu_s
+        return cpu_s / processors("TranscodeVideo") + self.transfer_s
 
     @property
     def unused_tickets(self) -> float:

@@ -314,8 +314,8 @@ def _operation(
 
 def _companion_parameters() -> list[dict[str, Any]]:
     """The fields of UploadRequest that a query may have, and Uppy's metadata."""
-    _, components = msgspec.json.schema_components([requests.UploadRequest])
-    fields = components[requests.UploadRequest.__name__]["properties"]
+    _, schemas = msgspec.json.schema_components([requests.UploadRequest], ref_template=SCHEMAS + "{name}")
+    fields = schemas[requests.UploadRequest.__name__]["properties"]
     kinds = {"filename": fields["filename"], "type": fields["content_type"]}
     kinds |= {name: fields[name] for name in fields if name in companion.FIELDS}
     parameters = []
@@ -324,8 +324,6 @@ def _companion_parameters() -> list[dict[str, Any]]:
         said = {**schema, **known}
         about = said.get("description", "As in Specs").replace("``", "`")
         kind = {key: said[key] for key in said if key not in ("anyOf", "default", "description")}
-        if "$ref" in known:
-            kind = {"$ref": SCHEMAS + known["$ref"].rpartition("/")[2]}
         if "enum" in kind:
             kind["enum"] = [value for value in kind["enum"] if value is not None]
         required = name in ("filename", "type")

@@ -102,8 +102,7 @@ def test_receivers_that_hang_hold_up_neither_videos_nor_other_events(tmp_path, c
         for video in (hung, *others):
             assert app.follow(video)["state"] == "completed"
         finished = {("video.completed", video) for video in others}
-        assert eventually(lambda: finished <= set(told(receiver)))
-        assert ("video.completed", hung) not in told(receiver), "its first event is not over"
+        assert eventually(lambda: finished <= set(told(receiver)), within_s=60)
         receiver.over.set()
 
 
@@ -132,14 +131,18 @@ def test_what_a_receiver_was_not_there_for_arrives_when_it_is_even_if_the_server
 )
 def test_make_run_hands_over_what_it_is_given_and_runs_nothing_of_it(tmp_path, variable, value):
     """Both end with a sentence about it: it has arrived."""
-    venv = tmp_path / ".venv" / "bin"
-    venv.mkdir(parents=True)
-    (venv / "python").symlink_to(sys.executable)
-    (tmp_path / ".venv" / ".run-ready").touch()
     (tmp_path / "functions").symlink_to(PROJECT / "functions")
-    (tmp_path / "requirements-run.txt").touch()
-    os.utime(tmp_path / "requirements-run.txt", (0, 0))
-    command = ["make", "-f", PROJECT / "Makefile", "run", "PORT=0", "DATA=data", f"{variable}={value}"]
+    ready = [f"BIN={Path(sys.executable).parent}", "RUN_READY="]
+    command = [
+        "make",
+        "-f",
+        PROJECT / "Makefile",
+        "run",
+        *ready,
+        "PORT=0",
+        "DATA=data",
+        f"{variable}={value}",
+    ]
     given = {"WEBHOOK_URL": "https://app.example/"} | {variable: value}
 
     ran = subprocess.run(

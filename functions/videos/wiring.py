@@ -170,9 +170,9 @@ def _local_folder(env: Mapping[str, str]) -> Path:
     return Path(env.get("LOCAL_FOLDER", ".data")).resolve()
 
 
-def check_settings() -> tuple[MediaTools, Spec]:
+def check_settings() -> tuple[MediaTools, Spec, OnViolation]:
     """The settings for checking a file on disk, without storage, table or queue."""
-    return media_tools(os.environ), _spec(os.environ)
+    return media_tools(os.environ), _spec(os.environ), _on_violation(os.environ)
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

@@ -25,13 +25,13 @@ def decide(
     """
     violations = tuple(violations)
     sizes = rules.check_size(media.size_bytes, spec, OnViolation.FIX)
-    too_large = [violation for violation in violations if violation.rule == "size"] and sizes
-    can_be_fixed = not too_large and not unfixable(media, violations)
+    wrong_size = [violation for violation in violations if violation.rule == "size"] and sizes
+    can_be_fixed = not wrong_size and not unfixable(media, violations)
     if on_violation is OnViolation.FIX:
         if can_be_fixed:
             return (), plan_fixes(media, violations, spec)
-        others = [violation for violation in violations if not too_large or violation.rule != "size"]
-        return (*others, *too_large), ()
+        others = [violation for violation in violations if not wrong_size or violation.rule != "size"]
+        return (*others, *wrong_size), ()
     return tuple(map(_offered, violations)) if can_be_fixed else violations, ()
 
 
