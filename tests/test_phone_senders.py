@@ -32,9 +32,8 @@ UNCHECKED = f"""
 import sys
 sys.path.insert(0, {str(FUNCTIONS)!r})
 import local_server
-from local_aws.bucket import Bucket
-init = Bucket.__init__
-Bucket.__init__ = lambda self, storage, on_stored: init(self, storage, lambda key: None)
+from local_aws.workers import Workers
+Workers.notify = lambda self, key: None
 local_server.main()
 """
 
