@@ -161,6 +161,7 @@ def test_progress_is_told_beside_the_events(server, clip):
         ("video.playable", video_id),
         ("video.completed", video_id),
     ]
+    assert playable.data["data"]["url"] == f"{server.url}/videos/{video_id}/video.mp4"
     assert progress.last_id == playable.last_id
     assert set(progress.data) == {"id", "state", "progress", "time_left_ms"}
     assert (progress.data["id"], progress.data["state"]) == (video_id, "processing")

@@ -198,6 +198,12 @@ def test_every_setting_of_the_template_is_read_and_documented():
     assert {setting for setting in settings if setting not in documented} == set()
 
 
+def test_the_function_that_tells_events_knows_the_url_of_the_api():
+    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["PUBLIC_URL"]
+
+    assert "https://${Api}.execute-api." in str(url)
+
+
 @pytest.mark.parametrize(("function", "statement"), STATEMENTS)
 def test_no_policy_has_wildcard_actions_or_resources(function, statement):
     actions, resources = statement["Action"], statement["Resource"]
