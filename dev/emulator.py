@@ -210,6 +210,13 @@ def deploy() -> Stack:
     return Stack(url, _outputs())
 
 
+def tell(stack: Stack, url: str, secret: str) -> None:
+    """Deploy ``stack`` again, with a receiver of webhooks; without one if both are empty."""
+    receiver = {"WebhookUrl": url, "WebhookSecret": secret, "WebhookAllowPrivate": "yes"} if url else {}
+    _sam_deploy(PublicStorageUrl=endpoint(), PublicUrl=stack.url, **receiver)
+    _make_limits_numbers()
+
+
 def _make_limits_numbers() -> None:
     """MiniStack keeps a limit of concurrency as the text of its parameter, and then polls no queue at all."""
     functions = client("lambda")
@@ -230,6 +237,13 @@ def variables(stack: Stack, public_url: str) -> dict[str, str]:
         "VIDEO_TABLE": stack.outputs["VideoTableName"],
         "JOB_QUEUE_URL": stack.outputs["JobQueueUrl"],
         "DEAD_LETTER_URL": stack.outputs["DeadJobsUrl"],
+        "EVENT_BUS": stack.outputs["EventBusName"],
+        "DELIVERY_QUEUE_URL": stack.outputs["DeliveriesUrl"],
+        "RETRY_QUEUE_URL": stack.outputs["RetriedDeliveriesUrl"],
+        "DEAD_DELIVERY_URL": stack.outputs["DeadDeliveriesUrl"],
+        "WEBHOOK_URL": "http://localhost:9/",  # nobody listens there
+        "WEBHOOK_SECRET": "whsec_c2FtIGxvY2FsIGhhcyBubyBzZWNyZXRz",
+        "WEBHOOK_ALLOW_PRIVATE": "yes",
         "PUBLIC_URL": public_url,
         "PUBLIC_STORAGE_URL": endpoint(),
         "AWS_ENDPOINT_URL": endpoint().replace("localhost", "host.docker.internal"),

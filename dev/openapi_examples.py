@@ -16,6 +16,8 @@ from local_aws.events import api_event, invoke, s3_event, sqs_event, stream_even
 from videos import wiring
 from videos.errors import QuotaExceeded
 from videos.ports import Job
+from videos.steps.read_video import delete_video
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.records import SqliteVideos
 from videos.web import api
 
@@ -27,7 +29,11 @@ UPLOAD = {
     "size": 5242880,
     "external_id": "draft-7",
 }
+PARAMS = (
+    "filename=IMG_0042.MOV&type=video/quicktime&metadata[name]=IMG_0042.MOV&metadata[external_id]=draft-7"
+)
 PREFLIGHT = {"size": 9000000, "duration_ms": 75000, "width": 720, "height": 1280, "codec": "avc1.640028"}
+TO_FIX = {"size": 48000000, "duration": 20, "width": 1080, "height": 1920, "fps": 60, "on_violation": "fix"}
 Examples = dict[str, dict[str, Any]]  # by operation id and "request", or the status and what it is about
 
 
@@ -55,13 +61,14 @@ def _answers(folder: Path) -> Examples:
         answer: dict[str, Any] = call("POST", "/upload", UPLOAD | wanted)
         return answer
 
-    def checked(clip: Path) -> str:
-        video_id: str = ticket()["id"]
+    def checked(clip: Path, **wanted: Any) -> str:
+        video_id: str = ticket(**wanted)["id"]
         service.storage.save(clip, f"uploads/{video_id}", content_type="video/quicktime")
         invoke("check_upload", s3_event(f"uploads/{video_id}", size_bytes=1, etag="e"), 60)
         return video_id
 
     waiting, rejected, done = ticket(), checked(bad), checked(good)
+    to_be_fixed = checked(bad, on_violation="fix")
     queued = call("GET", f"/videos/{done}/status")
     invoke("transcode_video", sqs_event(Job(video_id=done, receipt="r", receives=1)), 300)
     keyed = {"idempotency-key": "0b0d8f3e"}
@@ -69,8 +76,16 @@ def _answers(folder: Path) -> Examples:
     quota = {"uploads": {"limit": 20, "used": 20}, "bytes": {"limit": 0, "used": 125829120}}
     exceeded = QuotaExceeded(quota, resets_at=service.now(), retry_after_s=60)
     assert isinstance(service.videos, SqliteVideos)
+    assert isinstance(service.announcements, SqliteAnnouncements)
+    delete_video(ticket()["id"], service)
     invoke("publish_changes", stream_event(service.videos.outbox(limit=1000)), 60)  # health tells of it
+    events = [json.loads(told.body) for told in service.announcements.after(0, owner="", limit=1000)]
+    by_type = {event["type"]: {"request": event} for event in events}
     return {
+        "videoPlayable": by_type["video.playable"],
+        "videoCompleted": by_type["video.completed"],
+        "videoRejected": by_type["video.rejected"],
+        "videoDeleted": by_type["video.deleted"],
         "requestUpload": {
             "request": UPLOAD,
             "201 a ticket for a form": waiting,
@@ -81,13 +96,22 @@ def _answers(folder: Path) -> Examples:
             "422 too large": ticket(size=9000000),
             "429 no quota left": api.answer(exceeded)[1],
         },
-        "preflight": {"request": PREFLIGHT, "200 too long": call("POST", "/preflight", PREFLIGHT)},
+        "requestParams": {
+            "200 a ticket": call("GET", f"/s3/params?{PARAMS}"),
+            "422 too large": call("GET", f"/s3/params?{PARAMS}&size=9000000"),
+        },
+        "preflight": {
+            "request": PREFLIGHT,
+            "200 too long": call("POST", "/preflight", PREFLIGHT),
+            "200 to be fixed": call("POST", "/preflight", TO_FIX),
+        },
         "listVideos": {"200 a page": call("GET", "/videos?limit=2")},
         "getVideo": {"200 completed": call("GET", f"/videos/{done}")},
         "getMetadata": {"200 rejected": call("GET", f"/videos/{rejected}/metadata")},
         "getStatus": {
             "200 awaiting_upload": call("GET", f"/videos/{waiting['id']}/status"),
             "200 queued": queued,
+            "200 queued to be fixed": call("GET", f"/videos/{to_be_fixed}/status"),
             "200 completed": call("GET", f"/videos/{done}/status"),
             "200 rejected": call("GET", f"/videos/{rejected}/status"),
             "404 unknown": call("GET", "/videos/0192d3a4-5b6c-7d8e-9f01-23456789abcd/status"),
@@ -100,7 +124,8 @@ def _answers(folder: Path) -> Examples:
 def call(method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
     """The JSON that a handler answers."""
     path, _, query = path.partition("?")
-    function = "request_upload" if method == "POST" else "check_health" if path == "/health" else "read_video"
+    functions = {"/upload": "request_upload", "/preflight": "request_upload", "/s3/params": "request_upload"}
+    function = {**functions, "/health": "check_health"}.get(path, "read_video")
     event = api_event(
         method,
         path,

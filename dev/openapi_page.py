@@ -19,6 +19,7 @@ summary { cursor: pointer; }
 .method { border: 1px solid; border-radius: 4px; font-size: 0.8rem; padding: 0 0.4rem; }
 nav ul { columns: 20rem 2; list-style: none; padding: 0; }
 nav, h3, td { overflow-wrap: anywhere; }
+td.place { overflow-wrap: normal; }
 h2 code, h3 code { font-size: 1.1rem; }
 """
 METHODS = ("get", "post", "put", "delete")
@@ -33,10 +34,11 @@ def page(document: dict[str, Any]) -> str:
         for method in METHODS
         if method in item
     ]
+    webhooks = [("post", name, item, item["post"]) for name, item in document.get("webhooks", {}).items()]
     schemas = document["components"]["schemas"]
     links = "".join(
         f'<li><a href="#{operation["operationId"]}"><code>{method.upper()} {escape(path)}</code></a></li>'
-        for method, path, _, operation in operations
+        for method, path, _, operation in [*operations, *webhooks]
     )
     return "\n".join(
         [
@@ -51,6 +53,8 @@ def page(document: dict[str, Any]) -> str:
             f"<nav><h2>Operations</h2><ul>{links}</ul></nav>",
             "<main>",
             *(_operation(document, *one) for one in operations),
+            "<h2>Webhooks</h2>",
+            *(_operation(document, *one) for one in webhooks),
             "<h2>Schemas</h2>",
             *(_schema(name, schema) for name, schema in schemas.items()),
             "</main>",
@@ -68,11 +72,13 @@ def _operation(
         f'<section id="{operation["operationId"]}">',
         f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>',
         f"<p>{_inline(operation['summary'])} (<code>{operation['operationId']}</code>)</p>",
+        *([_text(operation["description"])] if "description" in operation else []),
     ]
     parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
     if parameters:
         rows = [
-            f"<tr><td><code>{escape(one['name'])}</code></td><td>{one['in']}</td>"
+            f"<tr><td><code>{escape(one['name'])}</code>{'' if one['required'] else '?'}</td>"
+            f'<td class="place">{one["in"]}</td>'
             f"<td>{_kind(one['schema'])}</td><td>{_inline(one['description'])}</td></tr>"
             for one in parameters
         ]

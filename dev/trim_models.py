@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SERVICES = ("dynamodb", "s3", "sqs")
+SERVICES = ("dynamodb", "events", "s3", "sqs")
 
 
 def trim(data: Path) -> None:

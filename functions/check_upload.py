@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from videos.errors import UnknownVideo
-from videos.model import INBOX
+from videos.keys import INBOX
 from videos.steps.check_upload import check_upload
 from videos.steps.read_video import parse_id
 from videos.telemetry.logs import CHECK_FAILED, about, logged, logger

@@ -35,16 +35,21 @@ from starlette.responses import Response
 from uvicorn.protocols.http import h11_impl
 
 from local_aws import connection, page
+from local_aws.addresses import Addresses, in_network, is_any, is_loopback, url
 from local_aws.bucket import Bucket
 from local_aws.cors import Cors
 from local_aws.gateway import Gateway, on_http_exception, on_unhandled, on_video_error
 from local_aws.guard import Guard
 from local_aws.headers import CommonHeaders
 from local_aws.lines import show_lines
+from local_aws.sse import EventStreams
 from local_aws.workers import GRACE_S, Workers
 from videos import mistakes, wiring
 from videos.errors import Unavailable, VideoError
+from videos.service import Receiver
 from videos.steps.attempts import interrupted
+from videos.stores.local.announcements import SqliteAnnouncements
+from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.disk import make_private
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
@@ -53,7 +58,7 @@ from videos.stores.local.records import SqliteVideos
 # Pages that are being developed on this machine, on any port.
 LOCAL_ORIGINS = "http://localhost:*,https://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 INSTALL_TOKENS = "pip install --require-hashes --only-binary :all: -r requirements-tokens.txt"
-EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos")
+EVENT_HANDLERS = ("check_upload", "transcode_video", "publish_changes", "recover_videos", "deliver_webhook")
 
 
 def main() -> None:
@@ -67,13 +72,11 @@ def _main(options: argparse.Namespace) -> None:
     show_lines(sys.stderr)
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
-    url = options.public_url or f"http://localhost:{listener.getsockname()[1]}"
-    app = _load(options.data, url, options.transcodes)
+    # Events have no request that would tell.
+    os.environ["LOCAL_URL"] = _url(options.host, listener)
+    app = _load(options.data, options.public_url or "", options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
-    app.state.greeting = (
-        f"Open {url} in a browser: the page of TikToken.\n"
-        f"TikToken is listening on {url} (data in {options.data}; Ctrl-C stops it)"
-    )
+    app.state.greeting = _greeting(options, listener)
     server = _server(app)
     with suppress(SystemExit):  # uvicorn repeats the signal that stopped it
         server.run(sockets=[listener])
@@ -92,7 +95,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="folder for files and databases (%(default)s)"
     )
-    parser.add_argument("--public-url", help="URL that clients use, if not http://localhost:PORT")
+    parser.add_argument(
+        "--public-url",
+        type=mistakes.public_url,
+        help="base of all URLs in answers (default: the address that the client called)",
+    )
     parser.add_argument(
         "--transcodes", type=int, default=os.cpu_count() or 1, help="concurrent transcodes (%(default)s)"
     )
@@ -125,6 +132,41 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _url(host: str, listener: socket.socket) -> str:
+    """Where others reach this server: from other machines, if it lets them in."""
+    reached_at = in_network(listener.family) if is_any(host) else host
+    if not reached_at or is_loopback(reached_at):
+        reached_at = "localhost"
+    return url(reached_at, listener.getsockname()[1])
+
+
+def _greeting(options: argparse.Namespace, listener: socket.socket) -> str:
+    """Where the page is, what to type into an app, and where the server listens."""
+    host, port = options.host, listener.getsockname()[1]
+    in_app = _url(host, listener)
+    page_at = url("localhost", port) if is_any(host) else in_app
+    listening = url(host, port).removeprefix("http://")
+    if is_any(host):
+        listening += ", every address of this machine"
+    elif is_loopback(host):
+        in_app += f", or in an Android emulator {url('10.0.2.2', port)}"
+        listening += ", for this machine only"
+    return (
+        f"Open {options.public_url or page_at} in a browser: the page of TikToken.\n"
+        f"In an app, the API is {options.public_url or in_app}\n"
+        f"TikToken is listening on {listening} (data in {options.data}; Ctrl-C stops it)"
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which would wait for the end of every event stream."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert isinstance(self.config.app, Starlette)
+        self.config.app.state.streams.end()
+        await super().shutdown(sockets)
+
+
 def _server(app: Starlette) -> uvicorn.Server:
     """uvicorn with ``app``, and limits to the time and space that clients take."""
     _allow_files(2 * connection.MAX_CONNECTIONS)  # a socket each, and perhaps a file that is uploaded
@@ -147,7 +189,7 @@ def _server(app: Starlette) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_S,
         timeout_notify=0,  # every second, that is
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     config.callback_notify = partial(connection.check_all, server.server_state.connections)
     return server
 
@@ -158,13 +200,13 @@ def _allow_files(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number, hard)), hard))
 
 
-def _load(folder: Path, url: str, transcodes: int) -> Starlette:
+def _load(folder: Path, public_url: str, transcodes: int) -> Starlette:
     """The application, with every handler imported: importing one reads the environment."""
     folder = folder.resolve()
     _end_orphans(folder / "work")
     for leftover in ("incoming", "work"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=url)
+    os.environ.update(STORAGE_MODE="local", LOCAL_FOLDER=str(folder), PUBLIC_URL=public_url)
     os.environ.setdefault("ALLOWED_ORIGINS", LOCAL_ORIGINS)
     if wiring.http_settings().access and not find_spec("jwt"):
         sys.exit(f"JWT_ISSUER is set, and PyJWT, which verifies tokens, is not installed: {INSTALL_TOKENS}")
@@ -175,35 +217,44 @@ def _load(folder: Path, url: str, transcodes: int) -> Starlette:
     assert isinstance(service.storage, FolderStorage)
     assert isinstance(service.videos, SqliteVideos)
     assert isinstance(service.jobs, SqliteJobs)
+    assert isinstance(service.deliveries, SqliteDeliveries)
+    assert isinstance(service.announcements, SqliteAnnouncements)
+    streams = EventStreams(service.announcements, wiring.http_settings().access)
     workers = Workers(
         service.storage,
         service.videos,
         service.jobs,
         transcodes=transcodes,
+        webhooks=service.deliveries.queue if service.receiver else None,
         interrupted=partial(interrupted, service=service),
+        published=streams.published,
     )
     with mistakes.data_folder(folder):  # a database may be broken where it is first read
         workers.start()
-    return make_app(service.storage, workers)
+    return make_app(service.storage, workers, streams)
 
 
-def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
+def make_app(storage: FolderStorage, workers: Workers, streams: EventStreams) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
+        if receiver := wiring.service().receiver:
+            print(f"Webhooks go to {receiver.url}{_by_which_secret(receiver)}", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 
     settings = wiring.http_settings()
     hosts = (*settings.allowed_hosts, urlsplit(settings.public_url).hostname or "")
+    addresses = Addresses(settings.public_url, settings.allowed_hosts)
     guard = Middleware(Guard, allowed_hosts=hosts, allowed_origins=settings.allowed_origins)
     cors = Middleware(Cors, allowed_origins=settings.allowed_origins)
     app = Starlette(
         routes=[
-            *Gateway(workers.ring).routes(),
-            *Bucket(storage, workers.notify).routes(),
-            *page.routes(settings.public_url),
+            *Gateway(workers.ring, addresses).routes(),
+            *streams.routes(),
+            *Bucket(storage, workers.notify, addresses).routes(),
+            *page.routes(addresses),
         ],
         middleware=[Middleware(CommonHeaders), guard, cors],
         exception_handlers={
@@ -214,6 +265,7 @@ def make_app(storage: FolderStorage, workers: Workers) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.state.streams = streams
     app.router.redirect_slashes = False  # API Gateway has none; and the Host header would decide the target
     return app
 
@@ -223,6 +275,11 @@ def _who_has_access() -> str:
     return (
         f"the API requires a token of {access.keys.issuer}" if access else "any client may upload and delete"
     )
+
+
+def _by_which_secret(receiver: Receiver) -> str:
+    """What a receiver needs to verify them, if nobody has said it."""
+    return "" if os.environ.get("WEBHOOK_SECRET") else f", signed with {receiver.secrets[0]}"
 
 
 def on_disconnect(_: Request, __: Exception) -> Response:

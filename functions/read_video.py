@@ -72,7 +72,7 @@ def get_videos() -> Response[answers.VideoPage]:
             suggestions=[f"Send a limit from 1 to {MAX_PAGE}, or omit it for {DEFAULT_LIMIT}."],
         ) from None
     page = list_videos(owner, service(), limit=limit, after=query.get("after"))
-    body = views.page(page, base_url(app, http_settings().public_url), service().now())
+    body = views.page(page, _base_url(), service().now())
     return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body)
 
 
@@ -95,7 +95,7 @@ def get_status(video_id: str) -> Response[Any]:
 @app.read("/videos/<video_id>")
 @app.read("/videos/<video_id>/metadata")
 def get_metadata(video_id: str) -> answers.Metadata:
-    return views.metadata(_video(video_id), base_url(app, http_settings().public_url))
+    return views.metadata(_video(video_id), _base_url())
 
 
 @app.read("/videos/<video_id>/<file>")
@@ -132,6 +132,10 @@ def _owner() -> str:
     return authenticated_owner(app, http_settings().access)
 
 
+def _base_url() -> str:
+    return base_url(app, http_settings().public_url)
+
+
 def _video(video_id: str) -> Video:
     return read_video(video_id, service(), _owner())
 
@@ -150,12 +154,13 @@ def _text(content_type: str, text: str) -> Response[Any]:
 
 
 def _signed_url(output: Output, method: str) -> str:
-    return service().storage.download_url(
+    url = service().storage.download_url(
         output.key,
         method="HEAD" if method == "HEAD" else "GET",
         content_type=output.content_type,
         expires_in_s=service().link_ttl_s,
     )
+    return views.absolute(url, _base_url())
 
 
 def _missing_file(video: Video, file: str) -> VideoError:

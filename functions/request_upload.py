@@ -1,6 +1,7 @@
 """POST /upload: register a video and return an upload ticket, or receive the file itself and check it.
 
-POST /preflight: check what an app knows about a clip before it uploads it.
+GET /s3/params: the same ticket, as Uppy asks for it. POST /preflight: check what an app knows about a clip
+before it uploads it.
 """
 
 import base64
@@ -13,12 +14,13 @@ import msgspec
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from videos.errors import BadRequest
+from videos.errors import BadRequest, VideoError
 from videos.model import Video
+from videos.ports import Ticket
 from videos.steps.preflight import preflight
 from videos.steps.request_upload import Repeatable, receive_file, request_upload
 from videos.telemetry.logs import logged, logger
-from videos.web import answers, form, views
+from videos.web import answers, companion, form, views
 from videos.web.api import (
     IDEMPOTENCY_KEY,
     authenticated_owner,
@@ -58,6 +60,28 @@ def post_upload() -> Response[answers.Ticket | answers.CheckedUpload]:
             )
         return receive_form(kind, owner)
     wanted, _ = json_body(app, _decode_upload, UPLOAD_EXAMPLE)
+    repeatable = Repeatable(key=key, request=_said(wanted)) if key else None
+    video, ticket = _register(wanted, owner, repeatable)
+    return _created(video, views.ticket(video, ticket, _base_url()))
+
+
+@app.read("/s3/params")
+def get_params() -> Response[Any]:
+    """HEAD registers nothing: nobody could use the ticket."""
+    try:
+        owner = _owner()
+        wanted = companion.upload_request(app.current_event.query_string_parameters)
+        if app.current_event.http_method == "HEAD":
+            return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, "")
+        video, ticket = _register(wanted, owner, None)
+    except VideoError as error:
+        error.details["message"] = error.public or str(error)  # where Uppy looks for what to show
+        raise
+    body = views.companion_ticket(video, ticket, _base_url())
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, body)
+
+
+def _register(wanted: UploadRequest, owner: str, repeatable: Repeatable | None) -> tuple[Video, Ticket]:
     video, ticket = request_upload(
         service(),
         filename=wanted.filename or "",
@@ -66,22 +90,26 @@ def post_upload() -> Response[answers.Ticket | answers.CheckedUpload]:
         method=wanted.method,
         exact_size=wanted.exact_size,
         poster_time_s=wanted.poster_time,
+        on_violation=wanted.on_violation,
+        fit=wanted.fit,
         external_id=wanted.external_id or "",
         custom=custom_text(wanted.custom),
         owner=owner,
-        repeatable=Repeatable(key=key, request=_said(wanted)) if key else None,
+        repeatable=repeatable,
     )
     logger.info("ticket issued", method=ticket.method)
-    return _created(video, views.ticket(video, ticket, _base_url()))
+    return video, ticket
 
 
 @app.post("/preflight")
 def post_preflight() -> answers.Verdict:
     _owner()  # requires a valid token; nothing is stored
     known, names = json_body(app, _decode_preflight, PREFLIGHT_EXAMPLE)
-    verdict = preflight(service(), **known.facts())
+    verdict = preflight(service(), on_violation=known.on_violation, **known.facts())
     ignored = [name[:MAX_NAME_CHARS] for name in names if name not in _KNOWN][:MAX_IGNORED]
-    return views.preflight(verdict.violations, verdict.unjudged, verdict.fitting_bit_rate, ignored)
+    return views.preflight(
+        verdict.violations, verdict.fixes, verdict.unjudged, verdict.fitting_bit_rate, ignored
+    )
 
 
 def receive_form(content_type: str, owner: str) -> Response[Any]:
@@ -93,6 +121,8 @@ def receive_form(content_type: str, owner: str) -> Response[Any]:
             sent.path,
             service(),
             poster_time_s=sent.poster_time,
+            on_violation=sent.on_violation,
+            fit=sent.fit,
             external_id=sent.external_id,
             custom=custom_text(sent.custom),
             owner=owner,

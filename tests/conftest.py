@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -33,10 +35,15 @@ from support.clock import Clock
 from support.polled import PolledSqsJobs
 from support.video_table import TABLE
 from videos import wiring
-from videos.ports import Jobs, Storage, Ticket, Videos
+from videos.policy import DELIVERY_VISIBILITY_S
+from videos.ports import Announcements, Deliveries, Jobs, Storage, Ticket, Videos
 from videos.service import Service
+from videos.stores.aws.deliveries import SqsDeliveries
 from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.eventbridge import EventBridgeAnnouncements
 from videos.stores.aws.s3 import S3Storage
+from videos.stores.local.announcements import SqliteAnnouncements
+from videos.stores.local.deliveries import SqliteDeliveries
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -64,20 +71,25 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rig:
-    """The three ports, and what a test must know of what lies behind them.
+    """The ports, and what a test must know of what lies behind them.
 
     Attributes:
         new_jobs: a queue of its own: ``new_jobs(visibility_s=…, max_receives=…)``.
         send: does with a ticket what a phone does.
         load: GETs a signed URL.
+        told: the events that were announced since it was last asked; waits for ``number`` of them.
     """
 
     storage: Storage
     videos: Videos
     jobs: Jobs
+    deliveries: Deliveries
+    new_deliveries: Callable[..., Deliveries]
     new_jobs: Callable[..., Jobs]
     send: Callable[[Ticket, bytes], Answer]
     load: Callable[[str], Answer]
+    announcements: Announcements
+    told: Callable[[int], list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -109,6 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timed", action="store_true", help="hold the service to the clock; on a quiet machine")
     parser.addoption("--playback", action="store_true", help="play what was made; needs Chromium and hls.js")
     parser.addoption("--clients", action="store_true", help="run the page in Chromium, the client in node")
+    parser.addoption("--expo", action="store_true", help="run the Expo app in jest and Chromium; needs npm")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -131,6 +144,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "timed": not config.getoption("timed") and "needs a quiet machine: --timed, or make load",
         "playback": not config.getoption("playback") and "needs Chromium: make test-playback",
         "clients": not config.getoption("clients") and "needs Chromium and node: make test-clients",
+        "expo": not config.getoption("expo") and "needs Chromium and npm: make test-expo",
     }
     for item in items:
         if "activity" in item.fixturenames:  # a whole life of the service, once for each process of pytest
@@ -185,6 +199,7 @@ def local_rig(tmp_path: Path) -> Rig:
     folder = tmp_path / "local"
     storage = FolderStorage(folder, "http://localhost:8000", b"secret")
     numbers = count()
+    announcements = SqliteAnnouncements(folder / "videos.db")
 
     def new_jobs(*, visibility_s: int = 900, max_receives: int = 20) -> Jobs:
         queue = f"transcode-{next(numbers)}"
@@ -196,9 +211,13 @@ def local_rig(tmp_path: Path) -> Rig:
         storage=storage,
         videos=SqliteVideos(folder / "videos.db"),
         jobs=new_jobs(),
+        deliveries=SqliteDeliveries(folder / "videos.db"),
+        new_deliveries=lambda **_: SqliteDeliveries(folder / "videos.db"),
         new_jobs=new_jobs,
         send=lambda ticket, body: send_to_folder(storage, ticket, body),
         load=lambda url: load_from_folder(storage, url),
+        announcements=announcements,
+        told=told_in(announcements),
     )
 
 
@@ -217,13 +236,18 @@ def aws_rig(fake_aws: "FakeAws") -> Rig:
     name = f"videos-{uuid4()}"
     fake_aws.make_bucket(name)
     fake_aws.dynamodb.create_table(TableName=name, **TABLE)
+    told = fake_aws.make_bus(name)
     return Rig(
         storage=S3Storage(name),
         videos=DynamoVideos(name),
         jobs=fake_aws.new_jobs(),
+        deliveries=fake_aws.new_deliveries(),
+        new_deliveries=fake_aws.new_deliveries,
         new_jobs=fake_aws.new_jobs,
         send=send_over_http,
         load=load_over_http,
+        announcements=EventBridgeAnnouncements(name),
+        told=told,
     )
 
 
@@ -231,7 +255,9 @@ class FakeAws:
     """What lies behind the adapters, for tests to set up and look into."""
 
     def __init__(self) -> None:
-        self.s3, self.dynamodb, self.sqs = (boto3.client(name) for name in ("s3", "dynamodb", "sqs"))
+        self.s3, self.dynamodb, self.sqs, self.events = (
+            boto3.client(name) for name in ("s3", "dynamodb", "sqs", "events")
+        )
 
     def make_bucket(self, name: str, *, versioned: bool = False) -> None:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -245,6 +271,57 @@ class FakeAws:
         attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": policy}
         queue = self.sqs.create_queue(QueueName=f"jobs-{uuid4()}", Attributes=attributes)["QueueUrl"]
         return PolledSqsJobs(queue, dead, wait_s=0)  # nothing to wait for: it has one server only
+
+    def new_deliveries(self, *, visibility_s: int = DELIVERY_VISIBILITY_S) -> Deliveries:
+        """The queues of webhooks, as the template has them."""
+        name = uuid4()
+        hidden = {"VisibilityTimeout": str(visibility_s)}
+        first, retries, dead = (
+            self.sqs.create_queue(QueueName=queue, Attributes=hidden | settings)["QueueUrl"]
+            for queue, settings in (
+                (f"first-{name}.fifo", {"FifoQueue": "true"}),
+                (f"retries-{name}", {}),
+                (f"dead-{name}", {}),
+            )
+        )
+        return SqsDeliveries(first, retries, dead, wait_s=0)
+
+    def make_bus(self, name: str) -> Callable[[int], list[dict[str, Any]]]:
+        """A bus with a rule that takes every event of ours to a queue; returns ``Rig.told`` of it."""
+        self.events.create_event_bus(Name=name)
+        queue = self.sqs.create_queue(QueueName=f"told-{uuid4()}")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}}
+        statement = {**allowed, "Action": "sqs:SendMessage", "Resource": arn["QueueArn"]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+        pattern = json.dumps({"source": ["tiktoken"]})
+        self.events.put_rule(Name="everything", EventBusName=name, EventPattern=pattern)
+        target = {"Id": "queue", "Arn": arn["QueueArn"]}
+        self.events.put_targets(Rule="everything", EventBusName=name, Targets=[target])
+        return partial(self._told, queue)
+
+    def _told(self, queue: str, number: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 10
+        while len(found) < number and time.monotonic() < deadline:
+            answer = self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                found.append(json.loads(message["Body"])["detail"])
+                self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+
+def told_in(announcements: SqliteAnnouncements) -> Callable[[int], list[dict[str, Any]]]:
+    position = 0
+
+    def told(_: int) -> list[dict[str, Any]]:
+        nonlocal position
+        found = announcements.after(position, owner="", limit=1_000_000)
+        position = max([position, *(one.position for one in found)])
+        return [json.loads(one.body) for one in found]
+
+    return told
 
 
 @pytest.fixture(scope="session")
@@ -335,6 +412,9 @@ def service_on(rig: Rig, tmp_path: Path, clock: "Clock") -> Service:
         storage=rig.storage,
         videos=rig.videos,
         jobs=rig.jobs,
+        announcements=rig.announcements,
+        deliveries=rig.deliveries,
+        public_url="https://api.example/v1",
         tools=wiring.media_tools({}),
         now=clock,
         workspace=workspace,
@@ -409,7 +489,7 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
             "path": path,
             "resource": path,
             "pathParameters": None,
-            "queryStringParameters": dict(parse_qsl(query)) or None,
+            "queryStringParameters": dict(parse_qsl(query, keep_blank_values=True)) or None,
         }
         request["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
         request["multiValueHeaders"] = {name: [value] for name, value in request["headers"].items()}
@@ -419,7 +499,7 @@ def call(tmp_path, monkeypatch, event) -> Callable[..., tuple[int, Any, dict]]:
             request |= {"body": body}
         module = (
             request_upload
-            if path in ("/upload", "/preflight")
+            if path in ("/upload", "/preflight", "/s3/params")
             else check_health
             if path == "/health"
             else read_video

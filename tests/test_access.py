@@ -227,7 +227,7 @@ def test_health_and_the_documents_require_no_token(api, path):
     assert api("GET", path)[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/upload", "/videos", f"/videos/{NOBODY}/status"])
+@pytest.mark.parametrize("path", ["/upload", "/s3/params", "/videos", f"/videos/{NOBODY}/status"])
 def test_cors_preflight_allows_the_authorization_header(api, path):
     status, _, headers = api("OPTIONS", path, Origin="https://app.example")
 
@@ -684,6 +684,20 @@ def test_an_exceeded_quota_is_a_429_with_its_reset_time(api, limited):
     assert "2026-11-24T00:00:00+00:00" in answer["suggestions"][0]
     assert ask_as(api, "bob")[0] == 201
     assert len(api("GET", "/videos", sub="alice")[1]["videos"]) == 2
+
+
+def test_a_ticket_for_uppy_has_an_owner_and_is_charged_as_any_other(api, limited):
+    limited(uploads=1)
+    asked = "/s3/params?filename=a.mp4&type=video/mp4"
+
+    assert api("HEAD", asked, sub="alice")[0] == 200  # which registers nothing
+    status, ticket, _ = api("GET", asked, sub="alice")
+    over, answer, _ = api("GET", asked, sub="alice")
+
+    assert (status, over, answer["code"]) == (200, 429, "quota_exceeded")
+    assert answer["message"] == answer["error"]
+    assert api("GET", f"/videos/{ticket['id']}/status", sub="alice")[0] == 200
+    assert api("GET", f"/videos/{ticket['id']}/status", sub="bob")[0] == 404
 
 
 def test_a_quota_resets_at_midnight(api, limited, clock):

@@ -55,13 +55,13 @@ def test_what_only_a_laptop_needs_stays_there(name):
 def test_boto3_describes_only_what_is_called():
     services = {path.name for path in (FUNCTION / "botocore" / "data").iterdir() if path.is_dir()}
 
-    assert services == {"s3", "dynamodb", "sqs"}
+    assert services == {"s3", "dynamodb", "sqs", "events"}
 
 
 def test_all_functions_are_the_same_folder():
     folders = [path.parent for path in BUILD.glob("*/read_video.py")]
 
-    assert len(folders) == 7
+    assert len(folders) == 8
     assert len({size_bytes(folder) for folder in folders}) == 1
 
 

@@ -51,6 +51,14 @@ def test_an_event_source_without_pollers_ends_below_ten_thousand_and_pollers_do_
     assert reach("Lambda, transcodes", replace(NOW, transcode_pollers=130)) > 12_000
 
 
+def test_webhooks_are_a_limit_where_somebody_receives_them():
+    told = replace(NOW, has_receiver=True)
+
+    assert "Lambda, webhooks" not in {limit.name for limit in limits(NOW, LOAD)}
+    assert reach("Lambda, webhooks", told) == pytest.approx(500)
+    assert carrying(10_000, told, LOAD, HEADROOM).webhooks_at_once >= 100 * HEADROOM
+
+
 def test_a_reservation_limits_checks():
     name = "Lambda, checks"
 

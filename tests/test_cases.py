@@ -6,18 +6,21 @@ Run one of them by name: ``pytest tests/test_cases.py -k edit_loop``.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import read_video
-from dev.clips import rewrap
+from dev.clips import make_clip, rewrap
 from support.api import Context
 from support.cases import CASES, Case, Right, Tone
 from support.cases.parts import clip
 from support.cases.table import tones_of
+from support.hls_truth import untruths
 from support.judging import Outcome, faults
 from support.pipeline import uploaded
 from videos import wiring
+from videos.fix import OnViolation
 from videos.model import State
 from videos.service import Service
 from videos.steps.check_upload import check_upload
@@ -40,11 +43,11 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 
 
 @pytest.fixture
-def end(service: Service, event: Callable) -> Callable[[Path], Outcome]:
+def end(service: Service, event: Callable) -> Callable[..., Outcome]:
     """Upload a file, check it, and make everything of it, at the first try."""
 
-    def end(upload: Path) -> Outcome:
-        checked = video = check_upload(uploaded(service, upload).id, service)
+    def end(upload: Path, **wanted: Any) -> Outcome:
+        checked = video = check_upload(uploaded(service, upload, **wanted).id, service)
         if checked.state is not State.REJECTED:
             video = transcode_video(checked.id, service)
         keys = service.storage.keys(video.outputs_prefix)
@@ -68,6 +71,16 @@ def test_a_file_ends_as_is_right_for_it(case: Case, case_folder: Path, end: Call
     wrong = faults(outcome, case.right)
 
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_playlists_of_a_fixed_clip_are_true(end: Callable[..., Outcome], tmp_path: Path):
+    wide = make_clip(tmp_path / "wide.mp4", seconds=5, size="1280x720", rate="60")
+
+    outcome = end(wide, on_violation=OnViolation.FIX)
+
+    assert [fix.rule for fix in outcome.video.fixes] == ["resolution", "frame_rate"]
+    assert set(outcome.films) == {"720p", "540p", "360p"}
+    assert untruths(outcome.playlist, outcome.films) == []
 
 
 # ── The table ────────────────────────────────────────────────────────────────────

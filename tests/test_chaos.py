@@ -23,6 +23,7 @@ from support.short_clips import bad, good, longer
 from support.world import RECORDED, VISIBILITY_S, HurriedJobs, World, in_our_hands
 from videos import tools
 from videos.errors import UnknownVideo, VideoError
+from videos.fix import OnViolation
 from videos.model import State
 from videos.steps.read_video import delete_video
 from videos.steps.recover_videos import redrive
@@ -35,6 +36,7 @@ REALLY_RUN = 0.02  # of the media tools' runs; the others are played from a reco
 MAY_END_AS = {
     "good": {State.COMPLETED, State.FAILED},
     "bad": {State.REJECTED, State.FAILED},
+    "to fix": {State.COMPLETED, State.FAILED},
     "replaced by a good one": {State.COMPLETED, State.FAILED},
     "replaced by a bad one": {State.COMPLETED, State.REJECTED, State.FAILED},
     "never sent": {State.EXPIRED},
@@ -105,9 +107,9 @@ class Storm:
 def plan(storm: Storm, kind: str):
     """One video, and the events of its life in any order and number."""
     world, dice = storm.world, storm.dice
-    video = world.ticket()
+    video = world.ticket(OnViolation.FIX if kind == "to fix" else None)
     if kind != "never sent":
-        world.send(video, bad() if kind == "bad" else good())
+        world.send(video, bad() if kind in ("bad", "to fix") else good())
         events = [lambda fault: world.deliver_event(video, fault)] * dice.choice((0, 1, 1, 1, 2, 3))
         storm.events += [(event, 2) for event in events]
     if kind.startswith("replaced"):
@@ -148,7 +150,7 @@ def test_whatever_happens_the_books_balance(chaotic, request, monkeypatch):
         return run(command, **limits)
 
     monkeypatch.setattr(tools, "run", mostly_played)
-    weights = {"good": 7, "bad": 1, "replaced by a good one": 1, "replaced by a bad one": 1, "never sent": 1}
+    weights = dict.fromkeys(MAY_END_AS, 1) | {"good": 7, "to fix": 3}
     kinds = dice.choices(list(weights), list(weights.values()), k=count)
     videos = {plan(storm, kind): kind for kind in kinds}
     dice.shuffle(storm.events)
@@ -189,6 +191,9 @@ def test_whatever_happens_the_books_balance(chaotic, request, monkeypatch):
     chaotic.settle(*videos)
     assert not [video for video in failed if chaotic.now(video).state is State.FAILED], "no dead letter"
     assert chaotic.service.jobs.stats().dead == 0
+    assert {video.id: chaotic.told_of(video) for video in videos} == {
+        video.id: chaotic.to_tell_of(video) for video in videos
+    }
 
 
 def whole(world: World, video) -> bool:

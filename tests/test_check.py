@@ -58,6 +58,13 @@ def test_the_limits_come_from_the_service_settings(clip):
     assert "Invalid duration" in run(clip(seconds=2), MAX_DURATION_S="1").stdout
 
 
+def test_what_would_be_fixed_is_accepted_where_the_service_fixes(clip):
+    ended = run(clip(size="640x480"), ON_VIOLATION="fix")
+
+    assert ended.returncode == 0
+    assert "  fixed: resolution, 640x480 → 720x1280" in ended.stdout.splitlines()
+
+
 def test_a_missing_file_exits_with_2(clip):
     ended = run(clip(), "no-such-clip.mp4")
 

@@ -85,6 +85,7 @@ def test_a_client_made_by_openapi_typescript_makes_a_journey(server, clip, tmp_p
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_schemathesis_finds_nothing(server, tmp_path, seed):
     settings = ("--url", server.url, "--seed", seed, "--max-examples", "50")
+    settings += ("--exclude-path", "/events")  # its answer does not end
 
     told = run(
         *(BIN / "schemathesis", "--no-color", "--config-file", WIRE / "schemathesis.toml"),
@@ -92,5 +93,5 @@ def test_schemathesis_finds_nothing(server, tmp_path, seed):
         cwd=tmp_path,
     )
 
-    assert "11 selected / 11 total" in told
+    assert "12 selected / 13 total" in told
     assert server.process.poll() is None

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,12 +19,24 @@ import pytest
 
 from support import stream
 from support.polled import PolledSqsJobs
-from support.samples import MP4, NOON, a_full_video, a_video, charge, in_a_file, in_an_hour, ticket_for
+from support.samples import (
+    MP4,
+    NOON,
+    a_full_video,
+    a_video,
+    an_event,
+    charge,
+    in_a_file,
+    in_an_hour,
+    ticket_for,
+)
 from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
 from videos.model import State, Video
 from videos.ports import Change, Job, KeyedAnswer, Page, Ticket
 from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.eventbridge import EventBridgeAnnouncements
 from videos.stores.aws.s3 import S3Storage
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -1071,6 +1083,51 @@ def test_stats_count_jobs_by_state(rig):
     assert (stats.waiting, stats.in_flight, stats.dead) == (2, 1, 1)
 
 
+# ── Announcements ──────────────────────────────────────────────────────────────
+
+
+def ids_of(told: Iterable[dict]) -> list[str]:
+    return [event["id"] for event in told]
+
+
+def test_an_event_is_told_as_it_is(rig):
+    event = an_event("v1", 1, says='Ünïcode 猫 "quoted" \\u0000 </script>')
+
+    rig.announcements.announce([event])
+
+    assert rig.told(1) == [json.loads(event.body)]
+
+
+def test_the_events_of_a_video_are_told_in_their_order(rig):
+    rig.announcements.announce([an_event("v1", 1), an_event("v2", 1), an_event("v1", 2), an_event("v1", 3)])
+    rig.announcements.announce([an_event("v1", 4)])
+
+    told = ids_of(rig.told(5))
+    assert [one for one in told if one.startswith("v1")] == ["v1-1", "v1-2", "v1-3", "v1-4"]
+    assert "v2-1" in told
+
+
+def test_more_events_than_one_call_takes_are_all_told(rig):
+    events = [an_event(f"v{number}", 1, says="x" * 60_000) for number in range(25)]
+
+    rig.announcements.announce(events)
+
+    assert sorted(ids_of(rig.told(25))) == sorted(event.id for event in events)
+
+
+def test_an_event_that_is_announced_again_is_told_with_the_same_id(rig):
+    for _ in range(2):
+        rig.announcements.announce([an_event("v1", 1)])
+
+    assert set(ids_of(rig.told(2))) == {"v1-1"}
+
+
+def test_no_event_is_nothing_to_announce(rig):
+    rig.announcements.announce([])
+
+    assert rig.told(0) == []
+
+
 # ── An unavailable backend ─────────────────────────────────────────────────────
 
 
@@ -1091,6 +1148,7 @@ def dead_backend(request, tmp_path) -> SimpleNamespace:
         request.getfixturevalue("unreachable_aws")
         return SimpleNamespace(
             storage=lambda: S3Storage("bucket"),
+            announcements=lambda: EventBridgeAnnouncements("bus"),
             videos=lambda: DynamoVideos("table"),
             jobs=lambda: PolledSqsJobs(
                 os.environ["AWS_ENDPOINT_URL"] + "/1/jobs", "http://127.0.0.1:1/1/dead"
@@ -1101,6 +1159,7 @@ def dead_backend(request, tmp_path) -> SimpleNamespace:
         storage=lambda: FolderStorage(no_folder, "http://localhost", b"secret"),
         videos=lambda: SqliteVideos(tmp_path),  # a folder where a file should be
         jobs=lambda: SqliteJobs(tmp_path),
+        announcements=lambda: SqliteAnnouncements(tmp_path),
     )
 
 
@@ -1150,4 +1209,10 @@ def test_records_that_do_not_answer_are_unavailable(dead_backend, use):
 def test_a_queue_that_does_not_answer_is_unavailable(dead_backend, use):
     with pytest.raises(Unavailable) as error:
         use(dead_backend.jobs())
+    assert error.value.suggestions
+
+
+def test_a_bus_that_does_not_answer_is_unavailable(dead_backend):
+    with pytest.raises(Unavailable) as error:
+        dead_backend.announcements().announce([an_event("v1", 1)])
     assert error.value.suggestions

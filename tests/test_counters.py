@@ -7,6 +7,7 @@ import pytest
 
 from support.pipeline import checked, uploaded
 from support.stream import pump
+from videos.fix import Fix
 from videos.model import State, StoredObject, Video
 from videos.steps.check_health import Outcomes, health
 from videos.steps.read_video import delete_video
@@ -35,6 +36,14 @@ def test_time_to_playable_and_to_completed_are_measured_once_from_the_upload():
 
     assert of_change(working, playable) == {"to_playable_ms": 400}
     assert of_change(playable, completed) == {"completed": 1, "to_completed_ms": 18_000}
+
+
+def test_the_time_until_a_clip_is_fixed_is_measured_apart():
+    working = replace(VIDEO, state=State.PROCESSING, fixes=(Fix(rule="size", found="a", made="b"),))
+    playable = replace(working, playable_at=NOON + timedelta(seconds=9))
+
+    assert of_change(working, playable) == {"fixed": 1, "to_fixed_ms": 9000}
+    assert of_change(playable, replace(playable, state=State.REJECTED, playable_at=None)) == {"rejected": 1}
 
 
 @pytest.mark.parametrize("setback", ["attempts", "exhausted", "lost"])

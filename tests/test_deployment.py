@@ -135,33 +135,26 @@ def test_prod_fits_the_quota_of_an_account_that_has_grown():
     assert sum(reserved(**parameters_of("prod")).values()) + UNRESERVED <= 1000
 
 
+def source(name: str, **parameters: str) -> dict[str, Any]:
+    """An event source, by the name of its function and its own."""
+    properties: dict[str, Any] = deployed_with(**parameters)[name]["Properties"]
+    return properties
+
+
 @pytest.mark.parametrize("reserve", ["yes", "no"])
 def test_transcodes_are_limited_whether_concurrency_is_reserved_or_not(reserve):
-    [source] = [
-        one["Properties"]
-        for one in deployed_with(ReserveConcurrency=reserve, TranscodesAtOnce="7").values()
-        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "StartingPosition" not in one["Properties"]
-    ]
+    jobs = source("TranscodeVideoJob", ReserveConcurrency=reserve, TranscodesAtOnce="7")
 
-    assert source["ScalingConfig"] == {"MaximumConcurrency": "7"}
-
-
-def job_source(**parameters: str) -> dict[str, Any]:
-    [source] = [
-        one["Properties"]
-        for one in deployed_with(**parameters).values()
-        if one["Type"] == "AWS::Lambda::EventSourceMapping" and "StartingPosition" not in one["Properties"]
-    ]
-    return source
+    assert jobs["ScalingConfig"] == {"MaximumConcurrency": "7"}
 
 
 def test_more_transcodes_than_an_event_source_takes_are_let_in_by_pollers_alone():
     """Lambda refuses an event source with both limits."""
-    source = job_source(TranscodePollers="130")
+    jobs = source("TranscodeVideoJob", TranscodePollers="130")
 
-    assert source["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": "130"}
-    assert "ScalingConfig" not in source
-    assert "ProvisionedPollerConfig" not in job_source()
+    assert jobs["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": "130"}
+    assert "ScalingConfig" not in jobs
+    assert "ProvisionedPollerConfig" not in source("TranscodeVideoJob")
 
 
 def test_pollers_are_not_held_up_by_a_reservation_that_is_smaller():
@@ -254,6 +247,82 @@ def test_alarms_that_reach_nobody_are_refused_where_somebody_must_be_told(withou
 
     assert refusals(**told) == []
     assert len(refusals(RequireAlarmEmail="yes", **told)) == 1
+
+
+# ── Events and webhooks ──────────────────────────────────────────────────────────
+
+WEBHOOK = {"WebhookUrl": "https://app.example/hooks", "WebhookSecret": f"whsec_{'a' * 43}="}
+
+
+def of_publisher(name: str, **parameters: str) -> Any:
+    environment: dict[str, Any] = source("PublishChanges", **parameters)["Environment"]["Variables"]
+    return environment[name]
+
+
+@pytest.mark.parametrize(("bus", "told"), [("own", {"Ref": "OwnBus"}), ("default", "default"), ("none", "")])
+def test_events_are_told_on_the_bus_that_is_chosen(bus, told):
+    buses = [one for one in deployed_with(EventBus=bus).values() if one["Type"] == "AWS::Events::EventBus"]
+
+    assert of_publisher("EVENT_BUS", EventBus=bus) == told
+    assert len(buses) == (bus == "own")
+
+
+def test_without_a_receiver_nobody_polls_the_queues_of_webhooks_and_no_alarm_watches_them():
+    for name in ("DeliverWebhookFirst", "DeliverWebhookAgain"):
+        assert source(name)["Enabled"] is False
+        assert source(name, **WEBHOOK)["Enabled"] is True
+    assert of_publisher("WEBHOOK_URL") == ""
+    assert deployed_with(**WEBHOOK).keys() - deployed_with().keys() == {
+        "OldWebhooks",
+        "FailingWebhooks",
+        "DeadWebhooks",
+    }
+
+
+def test_webhooks_are_limited_and_retries_have_a_limit_of_their_own():
+    first, again = (source(f"DeliverWebhook{name}", WebhooksAtOnce="7") for name in ("First", "Again"))
+
+    assert first["ScalingConfig"] == {"MaximumConcurrency": "7"}
+    assert again["ScalingConfig"] == {"MaximumConcurrency": 2}
+    assert first["EventSourceArn"] != again["EventSourceArn"]
+    assert first["BatchSize"] == again["BatchSize"] == 1
+
+
+def test_the_secret_of_webhooks_is_shown_nowhere_and_given_to_one_function():
+    assert TEMPLATE["Parameters"]["WebhookSecret"]["NoEcho"] is True
+    has_it = [
+        name
+        for name, one in deployed("AWS::Lambda::Function").items()
+        if "WebhookSecret" in json.dumps(one["Properties"])
+    ]
+    assert has_it == ["DeliverWebhook"]
+    assert "WebhookSecret" not in json.dumps(translated()["Outputs"])
+
+
+def test_webhooks_without_a_secret_are_refused():
+    assert refusals(Access="open", **WEBHOOK) == []
+    [reason] = refusals(Access="open", WebhookUrl=WEBHOOK["WebhookUrl"])
+
+    assert "WebhookSecret" in reason
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "is_allowed"),
+    [
+        ("WebhookUrl", "", True),
+        ("WebhookUrl", "https://app.example/hooks?a=b", True),
+        ("WebhookUrl", "app.example/hooks", False),
+        ("WebhookUrl", "https://user:pass@app.example/", False),
+        ("WebhookSecret", "", True),
+        ("WebhookSecret", WEBHOOK["WebhookSecret"], True),
+        ("WebhookSecret", f"{WEBHOOK['WebhookSecret']},{WEBHOOK['WebhookSecret']}", True),
+        ("WebhookSecret", f"{WEBHOOK['WebhookSecret']},", False),
+        ("WebhookSecret", "whsec_short", False),
+        ("WebhookSecret", "a" * 43, False),
+    ],
+)
+def test_a_receiver_that_the_functions_would_refuse_is_not_deployed(parameter, value, is_allowed):
+    assert bool(re.fullmatch(TEMPLATE["Parameters"][parameter]["AllowedPattern"], value)) == is_allowed
 
 
 # ── Rates and costs ──────────────────────────────────────────────────────────────

@@ -20,7 +20,9 @@ OURS = "https://app.example"
 UNSAFE = ("POST", "PUT", "DELETE", "PATCH")
 
 
-def answer(method: str, *, hosts=("laptop.local",), origins=(OURS,), **headers: str) -> httpx.Response:
+def answer(
+    method: str, path: str = "/upload", *, hosts=("laptop.local",), origins=(OURS,), **headers: str
+) -> httpx.Response:
     """Of a server that answers anything, behind the guard."""
 
     async def endpoint(_) -> Response:
@@ -37,7 +39,7 @@ def answer(method: str, *, hosts=("laptop.local",), origins=(OURS,), **headers: 
     async def ask() -> httpx.Response:
         told = {"Host": "localhost:8000"} | {name.replace("_", "-"): value for name, value in headers.items()}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
-            return await client.request(method, "/upload", headers=told)
+            return await client.request(method, path, headers=told)
 
     return asyncio.run(ask())
 
@@ -109,6 +111,29 @@ def test_any_page_may_ask_for_what_changes_nothing():
 
     assert asked.text == "reached"
     assert "Access-Control-Allow-Origin" not in asked.headers  # and not read it
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},  # <img src="http://localhost:8000/s3/params?…">: no Origin
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+def test_no_other_site_asks_for_a_ticket_though_that_is_a_get(headers):
+    refused = answer("GET", "/s3/params", **headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": OURS}, {"Sec_Fetch_Site": "same-origin"}, {"Sec_Fetch_Site": "none"}]
+)
+def test_apps_and_allowed_pages_and_whoever_types_the_address_ask_for_a_ticket(headers):
+    assert answer("GET", "/s3/params", **headers).text == "reached"
+    assert answer("HEAD", "/s3/params", Sec_Fetch_Site="cross-site").is_success  # which registers nothing
 
 
 @pytest.mark.parametrize(

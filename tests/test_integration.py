@@ -66,6 +66,19 @@ def test_a_clip_travels_from_ticket_to_playback(app, clip, tmp_path, method):
 
 
 @pytest.mark.thorough
+def test_a_clip_travels_by_the_ticket_that_uppy_asks_for(app, clip):
+    query = {"filename": "cat.mp4", "type": "video/mp4", "metadata[external_id]": "draft-7"}
+    ticket = app.http.get("/s3/params", params=query).raise_for_status().json()
+    assert ticket["url"].endswith("/")
+
+    assert send(ticket, clip(seconds=2).read_bytes()).is_success
+
+    video_id = ticket["fields"]["key"].rpartition("/")[2]  # which is all that Uppy tells a page
+    assert app.follow(video_id)["state"] == "completed"
+    assert app.metadata(video_id)["external_id"] == "draft-7"
+
+
+@pytest.mark.thorough
 def test_it_plays_before_it_is_complete(app, clip):
     ticket = app.upload(clip(seconds=10))
 

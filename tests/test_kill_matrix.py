@@ -20,9 +20,11 @@ from support.short_clips import bad, good, longer
 from support.world import VISIBILITY_S, World, in_our_hands
 from videos import wiring
 from videos.errors import ToolFailed, Unavailable
+from videos.fix import OnViolation
 from videos.model import State
 from videos.service import Service
 from videos.steps.read_video import delete_video
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
@@ -53,6 +55,26 @@ def uploaded(file: Callable[[], Path]) -> Callable:
 def checked(world):
     video = world.send(world.ticket(), good())
     world.deliver_event(video)
+    return video
+
+
+def to_be_fixed(world):
+    return world.send(world.ticket(OnViolation.FIX), bad())
+
+
+def checked_to_be_fixed(world):
+    video = to_be_fixed(world)
+    world.deliver_event(video)
+    assert world.now(video).fixes
+    return video
+
+
+def fixed(world):
+    """It plays, and its worker was lost after that."""
+    video = checked_to_be_fixed(world)
+    world.deliver_job(after("ffmpeg encoding (2)", die))
+    assert world.now(video).playable
+    world.clock.advance(seconds=VISIBILITY_S + 1)
     return video
 
 
@@ -169,6 +191,10 @@ STEPS = [
     Step("transcode of an upload whose event was lost", uploaded_with_a_job, work, {State.COMPLETED}),
     Step("transcode of an unused ticket", unused_with_a_job, work, {State.EXPIRED}),
     Step("transcode for the last time", killed(4), work, {State.COMPLETED, State.FAILED}),
+    Step("check_upload of a clip to fix", to_be_fixed, check, {State.COMPLETED}, check),
+    Step("transcode of a clip to fix", checked_to_be_fixed, work, {State.COMPLETED}),
+    Step("transcode of a fixed clip", fixed, work, {State.COMPLETED}),
+    Step("delete of a clip to fix", checked_to_be_fixed, delete, {"gone", State.COMPLETED}),
     Step("delete of a completed video", completed, delete, {"gone", State.COMPLETED}),
     Step("delete of a queued video", checked, delete, {"gone", State.COMPLETED}),
     Step("publish_changes", completed, publish, {State.COMPLETED}),
@@ -198,6 +224,7 @@ def recorded(step: Step) -> list[str]:
             storage=storage,
             videos=SqliteVideos(database),
             jobs=SqliteJobs(database, visibility_s=VISIBILITY_S),
+            announcements=SqliteAnnouncements(database),
             tools=wiring.media_tools({}),
             now=clock,
             workspace=Path(path) / "work",
@@ -224,6 +251,7 @@ def world(request, clock, tmp_path):
             storage=rig.storage,
             videos=rig.videos,
             jobs=rig.new_jobs(visibility_s=VISIBILITY_S),
+            announcements=rig.announcements,
             tools=wiring.media_tools({}),
             now=clock,
             workspace=tmp_path / "work",
@@ -242,6 +270,12 @@ def test_writes_of_progress_and_signs_of_life_while_encoding_are_among_the_calls
         "write processing 67%",
         "write processing 99%",
     ]
+
+
+def test_telling_is_among_the_calls_and_comes_after_counting():
+    calls = recorded(PUBLISH)
+
+    assert [call for call in calls if not call.startswith("change_of")] == ["count record", "announce event"]
 
 
 on_moto_too = pytest.mark.parametrize("world", ["local_rig", "moto_rig"], indirect=True)

@@ -1,5 +1,6 @@
 """What an operator gets wrong ends with one sentence and exit status 2; nothing is created or changed."""
 
+import argparse
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ from threading import Thread
 import pytest
 
 from dev.server import Server, free_port
-from videos import wiring
+from videos import mistakes, wiring
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 LOCAL_SERVER = [str(FUNCTIONS / "local_server.py")]
@@ -138,6 +139,24 @@ def test_a_port_that_is_none(tmp_path, port):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["", "192.168.1.5:8000", "ftp://a", "http://", "http://a:b", "http://a:99999", "http://[::1", "http://a/?b",
+     "http://a b", "$(touch pwned)"],
+)  # fmt: skip
+def test_a_public_url_that_is_none(url):
+    with pytest.raises(argparse.ArgumentTypeError, match="a URL is such as http"):
+        mistakes.public_url(url)
+
+
+def test_the_server_says_that_a_public_url_is_none(tmp_path):
+    assert told(serve(tmp_path / "data", "--public-url=192.168.1.5:8000")) == (
+        "local_server.py: argument --public-url: "
+        "a URL is such as http://192.168.1.5:8000, not '192.168.1.5:8000'; see --help."
+    )
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_taken_port(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -154,8 +173,21 @@ def test_a_taken_port(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"MAX_BYTES": "6 MB"}, "MAX_BYTES and MAX_DURATION_S must be numbers"),
+        ({"MAX_BYTES": "6 MB"}, "MAX_BYTES, MAX_FIX_BYTES and MAX_DURATION_S must be numbers"),
+        ({"MAX_FIX_BYTES": "1000"}, "MAX_FIX_BYTES must be at least MAX_BYTES."),
+        ({"ON_VIOLATION": "repair"}, "ON_VIOLATION is 'repair'; use 'reject' or 'fix'."),
         ({"JWT_ISSUER": "https://issuer"}, "Set both JWT_ISSUER and JWT_AUDIENCE"),
+        ({"WEBHOOK_URL": "localhost:9000"}, "WEBHOOK_URL is invalid: it does not begin with https://."),
+        ({"WEBHOOK_URL": "http://a@localhost/"}, "WEBHOOK_URL is invalid: it holds a user's name"),
+        (
+            {"WEBHOOK_URL": "http://localhost:9000/", "WEBHOOK_ALLOW_PRIVATE": "no"},
+            "WEBHOOK_URL is invalid: it must begin with https://.",
+        ),
+        ({"WEBHOOK_URL": "http://a/", "WEBHOOK_ALLOW_PRIVATE": "si"}, "WEBHOOK_ALLOW_PRIVATE is 'si'; use"),
+        (
+            {"WEBHOOK_URL": "http://a/", "WEBHOOK_SECRET": "sesame"},
+            "WEBHOOK_SECRET must be one or two secrets",
+        ),
     ],
 )
 def test_a_setting_without_sense(tmp_path, settings, sentence):

@@ -46,7 +46,10 @@ class Metric(NamedTuple):
 
 def rendered() -> dict[str, Any]:
     """The dashboard body: valid JSON in which every ``${…}`` refers to an existing resource."""
-    body: dict[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"])
+    text, parts = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
+    for name, part in parts.items():
+        text = text.replace(f"${{{name}}}", part["If"][1]["Sub"])
+    body: dict[str, Any] = json.loads(text)
     for named in re.findall(r"\${([^}]+)}", json.dumps(body)):
         resource = named.partition(".")[0]
         assert resource in RESOURCES or resource in ("AWS::StackName", "AWS::Region"), named
@@ -167,7 +170,7 @@ def test_an_id_is_never_a_dimension(activity):
 
 
 def test_every_event_is_counted_once(activity):
-    """The first video of the run is requested, accepted, playable, completed and deleted."""
+    """The first video of the run is requested, accepted, playable, completed, told and deleted."""
     first = activity.lines[0]["video_id"]
 
     counted = [
@@ -175,7 +178,8 @@ def test_every_event_is_counted_once(activity):
     ]
 
     assert counted == [
-        "uploads_requested", "accepted", "to_playable_ms", "completed", "to_completed_ms", "deleted",
+        "uploads_requested", "accepted", "to_playable_ms", "completed", "to_completed_ms",
+        "webhooks_delivered", "to_delivered_ms", "webhooks_failed", "deleted",
     ]  # fmt: skip
 
 
@@ -183,7 +187,7 @@ def test_every_event_is_counted_once(activity):
 def test_every_alarm_links_to_its_runbook_entry(name):
     alarm = ALARMS[name]
 
-    assert RESOURCES[name]["Condition"] == "Monitors"
+    assert RESOURCES[name]["Condition"] == ("MonitorsWebhooks" if "Webhooks" in name else "Monitors")
     assert alarm["AlarmDescription"].endswith(f" See docs/operations.md#{name.lower()}")
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
     assert alarm["TreatMissingData"] == ("breaching" if name == "RecoverStopped" else "notBreaching")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -10,9 +11,12 @@ from openapi_spec_validator import validate
 from dev import openapi, openapi_examples
 from local_aws import gateway
 from support import wire
+from support.samples import NOON, a_full_video, a_video
 from support.template import FUNCTIONS
 from videos import wiring
 from videos.model import State
+from videos.ports import Change
+from videos.telling.events import events_of
 
 OPERATIONS = {
     (method.upper(), path): operation
@@ -20,6 +24,8 @@ OPERATIONS = {
     for method, operation in item.items()
     if method != "parameters"
 }
+WEBHOOKS = {name: item["post"] for name, item in wire.DOCUMENT["webhooks"].items()}
+LOCAL_ONLY = ("GET", "/events")
 
 ROUTES = {
     (event["Properties"]["Method"], event["Properties"]["Path"])
@@ -27,6 +33,19 @@ ROUTES = {
     for event in function["Events"].values()
     if event["Type"] == "Api"
 }
+
+
+CUSTOM = {"external_id": "draft-7", "custom": '{"post": 7}', "owner": "ab12"}
+CHANGES = [
+    Change(before=a_video(version=1, **CUSTOM), after=after, at=NOON)
+    for after in (
+        a_video(version=2, state=State.COMPLETED, playable_at=NOON, **CUSTOM),  # two events
+        replace(a_full_video(), version=2, state=State.REJECTED),
+        a_video(version=2, state=State.FAILED),
+        a_video(version=2, state=State.EXPIRED),
+        None,
+    )
+]
 
 
 # ── The files ────────────────────────────────────────────────────────────────────
@@ -45,17 +64,51 @@ def test_the_document_is_valid_openapi():
 
 
 def test_every_operation_of_the_document_is_a_route_and_every_route_an_operation():
-    assert set(OPERATIONS) == set(gateway.ROUTES)
-    assert set(OPERATIONS) == {route for route in ROUTES if route[0] not in ("HEAD", "OPTIONS", "ANY")}
+    deployed = set(OPERATIONS) - {LOCAL_ONLY}
+    assert deployed == set(gateway.ROUTES)
+    assert deployed == {route for route in ROUTES if route[0] not in ("HEAD", "OPTIONS", "ANY")}
     heads = {path for method, path in ROUTES if method == "HEAD"}
-    assert heads == {path for method, path in OPERATIONS if method == "GET"}  # as the description says
+    assert heads == {path for method, path in deployed if method == "GET"}  # as the description says
+
+
+def test_what_the_local_server_alone_answers_is_marked_so():
+    marked = {route for route, operation in OPERATIONS.items() if operation.get("x-local-only")}
+
+    assert marked == {LOCAL_ONLY}
+    assert "AWS answers 404" in OPERATIONS[LOCAL_ONLY]["description"]
+
+
+def test_every_type_of_event_is_a_webhook_of_its_own():
+    types = {"video.playable", "video.completed", "video.rejected", "video.failed", "video.expired"}
+
+    assert set(WEBHOOKS) == {*types, "video.deleted"}
+    for name, operation in WEBHOOKS.items():
+        [schema] = [media["schema"] for media in operation["requestBody"]["content"].values()]
+        properties = wire.resolved(schema)["properties"]
+        assert properties["type"] == {"const": name, "type": "string"}
+        assert {"type", "id", "timestamp", "data"} == set(wire.resolved(schema)["required"])
+    mapping = wire.DOCUMENT["components"]["schemas"]["Event"]["discriminator"]["mapping"]
+    assert set(mapping) == set(WEBHOOKS)
+
+
+def test_every_event_is_as_the_document_says():
+    told = [event for change in CHANGES for event in events_of(change, "https://api.example")]
+
+    assert {event.type for event in told} == set(WEBHOOKS)
+    for event in told:
+        schema = {"$ref": "#/components/schemas/Event"}
+        assert wire.objections(schema, json.loads(event.body)) == [], event.type
+    body = json.loads(told[0].body)
+    for broken in ({**body, "type": "video.lost"}, {**body, "secret": 1}, {**body, "data": {}}):
+        assert wire.objections(schema, broken)
 
 
 def test_every_operation_has_an_id_of_its_own_and_a_summary():
-    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    operations = [*OPERATIONS.values(), *WEBHOOKS.values()]
+    ids = [operation["operationId"] for operation in operations]
 
-    assert len(set(ids)) == len(ids) == len(OPERATIONS)
-    assert all(operation["summary"] for operation in OPERATIONS.values())
+    assert len(set(ids)) == len(ids) == len(operations)
+    assert all(operation["summary"] for operation in operations)
 
 
 def test_every_error_code_is_in_the_document_with_its_status():
@@ -100,7 +153,8 @@ def examples(recorded: openapi_examples.Examples) -> list[tuple[str, str, object
 
 
 def schema_of(name: str, about: str) -> dict:
-    [operation] = [one for one in OPERATIONS.values() if one["operationId"] == name]
+    operations = [*OPERATIONS.values(), *WEBHOOKS.values()]
+    [operation] = [one for one in operations if one["operationId"] == name]
     part = operation["requestBody"] if about == "request" else operation["responses"][about.partition(" ")[0]]
     return wire.resolved(part)["content"]["application/json"]["schema"]
 
@@ -171,7 +225,8 @@ def test_the_page_fetches_nothing_runs_nothing_and_its_links_lead_somewhere(call
     assert "@import" not in html
     assert {link for link in page.links if not link.startswith("#")} == {"openapi.json"}
     assert {link[1:] for link in page.links if link.startswith("#")} <= page.ids
-    assert {operation["operationId"] for operation in OPERATIONS.values()} <= page.ids
+    operations = [*OPERATIONS.values(), *WEBHOOKS.values()]
+    assert {operation["operationId"] for operation in operations} <= page.ids
 
 
 def test_what_is_not_in_the_document_is_noticed():

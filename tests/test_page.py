@@ -39,6 +39,14 @@ IPHONE = (
 LONGEST_WAIT_S = 120  # a busy machine encodes twenty seconds in forty
 SLOW_BYTES_PER_S = 100_000
 UNLIMITED = -1
+# As on AWS.
+WITHOUT_EVENTS = f"""
+import sys; sys.path.insert(0, {str(PROJECT / "functions")!r})
+import local_server
+from local_aws import sse
+sse.EventStreams.routes = lambda self: []
+local_server.main()
+"""
 
 
 class Page:
@@ -100,15 +108,18 @@ class Page:
         """What the console has said since it was last asked."""
         return [line["message"] for line in self.browser.get_log("browser") if line["level"] != "DEBUG"]
 
-    def hosts(self) -> set[str]:
-        """Whom the page has asked for anything."""
+    def requests(self) -> list[str]:
+        """The URLs that the page has asked for since this was last asked."""
         events = [json.loads(line["message"])["message"] for line in self.browser.get_log("performance")]
         urls = [
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
         ]
-        return {urlsplit(url).netloc for url in urls if not url.startswith(("data:", "blob:", "chrome"))}
+        return [url for url in urls if not url.startswith(("data:", "blob:", "chrome"))]
+
+    def hosts(self) -> set[str]:
+        return {urlsplit(url).netloc for url in self.requests()}
 
     def barriers(self) -> list[str]:
         """What axe finds that is serious or worse, with where."""
@@ -196,6 +207,37 @@ def test_the_progress_of_the_upload_shows_while_bytes_go(open_page, server, clip
     assert "Sending to storage" in page.text(".steps .now")
     page.limit_network()
     page.until("document.querySelector('.renditions')")
+
+
+def count(requests: list[str], name: str) -> int:
+    return sum(urlsplit(url).path.endswith(name) for url in requests)
+
+
+def test_the_page_follows_by_events_and_shows_the_progress(open_page, server, clips):
+    page = open_page(server.url)
+
+    page.pick(clips["long"])
+
+    page.until("/^Encoding [1-9]\\d %/.test(document.querySelector('.encoding')?.innerText)")
+    page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+    page.until("!document.querySelector('.encoding')")
+    asked = page.requests()
+    assert count(asked, "/events") == 1
+    assert 1 <= count(asked, "/status") <= 4  # at first, once it listens, playable, completed
+    assert page.complaints() == []
+
+
+def test_the_page_polls_where_there_are_no_events(open_page, clips, tmp_path):
+    with Server(tmp_path, program=("-c", WITHOUT_EVENTS)) as server:
+        page = open_page(server.url)
+
+        page.pick(clips["long"])
+
+        page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+        page.until("!document.querySelector('.encoding')")
+        asked = page.requests()
+        assert count(asked, "/events") == 1
+        assert count(asked, "/status") > 4
 
 
 def test_an_upload_can_be_cancelled(open_page, server, clips):
@@ -301,6 +343,43 @@ def test_a_clip_may_be_sent_against_the_browsers_advice(open_page, server, clips
 
     page.until_it_says("Rejected by the service")
     assert page.texts(".violations .found") == ["1920x1080"]
+
+
+# ── A clip that is converted ─────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("clip", ["landscape", "fast"])
+def test_a_rejected_clip_can_be_converted(open_page, server, clips, size, clip):
+    """The browser rejects the one, the service the other."""
+    page = open_page(server.url, size=size)
+    page.pick(clips[clip])
+    page.until("document.querySelector('.violations')")
+
+    page.press("Convert and send")
+
+    page.until("document.querySelectorAll('.renditions tbody tr').length === 3")
+    page.until("!document.querySelector('.encoding')")
+    changed = {"landscape": "Picture\n1920x1080 → 720x1280", "fast": "Frame rate\n60 fps → 30 fps"}
+    assert page.texts(".changes dl div") == [changed[clip]]
+    page.until("video.currentTime > 0 && video.videoWidth === 720")
+    assert page.texts("#list li") == [f"{clip}.mp4\nComplete"]
+    assert page.get("document.documentElement.scrollWidth <= innerWidth")
+    assert page.complaints() == []
+
+
+def test_with_the_switch_on_clips_are_converted_at_once_and_the_browser_remembers(open_page, server, clips):
+    page = open_page(server.url)
+    assert not page.get("document.getElementById('convert').checked")
+    page.find("#convert").click()
+    page.open()
+    assert page.get("document.getElementById('convert').checked")
+
+    page.pick(clips["landscape"])
+
+    page.until_it_says("Converting")
+    page.until_it_says("1920x1080 → 720x1280")
+    page.until("document.querySelector('.renditions')")
 
 
 # ── Delete ───────────────────────────────────────────────────────────────────────

@@ -13,6 +13,13 @@ from support.activity import Activity, Asked
 from support.template import FUNCTIONS, module_of
 
 Permission = tuple[str, str]  # an action, and what it is done to
+QUEUES = {
+    "queue": "JobQueue",
+    "dead": "DeadJobs",
+    "deliveries": "Deliveries",
+    "retries": "RetriedDeliveries",
+    "dead deliveries": "DeadDeliveries",
+}
 
 # What a request needs, where that is not an action of its own name.
 NEEDS = {
@@ -40,7 +47,9 @@ def targets(action: str, parameters: dict[str, Any], names: dict[str, str]) -> s
         return {f"{key.partition('/')[0]}/" for key in keys or [parameters["Key"]]}
     if action.startswith("dynamodb:"):
         return {parameters.get("IndexName", "table")}
-    return {name for name in ("queue", "dead") if names[name] == parameters["QueueUrl"]}
+    if action == "events:PutEvents":
+        return {"bus"}
+    return {name for name in QUEUES if names[name] == parameters["QueueUrl"]}
 
 
 def granted(function: str) -> set[Permission]:
@@ -55,13 +64,15 @@ def granted(function: str) -> set[Permission]:
     return found
 
 
-def named(resource: dict[str, str]) -> str:
+def named(resource: dict[str, Any]) -> str:
     [text] = resource.values()
+    if "If" in resource:  # one of two buses
+        return "bus"
     if found := re.search(r"(uploads|sources|outputs)/\*$", text):
         return f"{found[1]}/"
     if found := re.search(r"/index/(\w+)$", text):
         return found[1]
-    known = {"VideoTable.Arn": "table", "JobQueue.Arn": "queue", "DeadJobs.Arn": "dead"}
+    known = {"VideoTable.Arn": "table"} | {f"{resource}.Arn": name for name, resource in QUEUES.items()}
     return known.get(text, "bucket")
 
 
@@ -86,7 +97,8 @@ def test_each_function_has_something_that_it_may_not_do(function):
 # ── With the role itself ─────────────────────────────────────────────────────────
 
 # What SAM adds to a role for the event that calls its function.
-BY_SAM = {"TranscodeVideo": {("sqs:GetQueueAttributes", "queue"), ("sqs:GetQueueAttributes", "dead")}}
+POLLING = {("sqs:GetQueueAttributes", name) for name in ("queue", "dead")}
+BY_SAM = {"TranscodeVideo": POLLING, "DeliverWebhook": POLLING}
 NOBODY = "nobody"  # no video has this id, so that nothing comes of what is allowed
 
 
@@ -114,7 +126,8 @@ def attempt(session: boto3.Session, permission: Permission, outputs: dict[str, s
     client: Any = session.client(service, endpoint_url=emulator.endpoint())  # type: ignore[call-overload]
     bucket, table = {"Bucket": outputs["MediaBucketName"]}, {"TableName": outputs["VideoTableName"]}
     file, record = {"Key": f"{target}{NOBODY}"}, {"Key": {"id": {"S": NOBODY}}}
-    queue = {"QueueUrl": outputs["DeadJobsUrl" if target == "dead" else "JobQueueUrl"]}
+    queue = {"QueueUrl": outputs[f"{QUEUES.get(target, 'JobQueue')}Url"]}
+    in_order = {"MessageGroupId": NOBODY, "MessageDeduplicationId": NOBODY} if target == "deliveries" else {}
     tries: dict[str, Callable[[], Any]] = {
         "GetObject": lambda: client.get_object(**bucket, **file),
         "PutObject": lambda: client.put_object(**bucket, **file, Body=b""),
@@ -140,7 +153,19 @@ def attempt(session: boto3.Session, permission: Permission, outputs: dict[str, s
             },
             ExpressionAttributeValues={":nobody": {"S": NOBODY}},
         ),
-        "SendMessage": lambda: client.send_message(**queue, MessageBody=f'{{"video_id": "{NOBODY}"}}'),
+        "SendMessage": lambda: client.send_message(
+            **queue, **in_order, MessageBody=f'{{"video_id": "{NOBODY}"}}'
+        ),
+        "PutEvents": lambda: client.put_events(
+            Entries=[
+                {
+                    "EventBusName": outputs["EventBusName"],
+                    "Source": NOBODY,
+                    "DetailType": NOBODY,
+                    "Detail": "{}",
+                }
+            ]
+        ),
         "ChangeMessageVisibility": lambda: client.change_message_visibility(
             **queue, ReceiptHandle=NOBODY, VisibilityTimeout=0
         ),

@@ -49,7 +49,6 @@ def test_a_job_stays_hidden_for_six_times_the_timeout_of_its_function_as_sqs_ask
     hidden_s = RESOURCES["JobQueue"]["Properties"]["VisibilityTimeout"]
 
     assert hidden_s == 6 * of_function("TranscodeVideo", "Timeout")
-    assert hidden_s <= policy.QUEUE_TIMEOUT.total_seconds()
 
 
 def test_a_round_of_recovery_is_over_before_its_function_is():
@@ -57,3 +56,26 @@ def test_a_round_of_recovery_is_over_before_its_function_is():
     assert event["Properties"]["Schedule"] == "rate(1 minute)"
     assert timedelta(seconds=policy.RECOVER_EVERY_S) == timedelta(minutes=1)
     assert of_function("RecoverVideos", "Timeout") > policy.RECOVER_WITHIN_S
+
+
+def test_a_webhook_stays_hidden_for_six_times_the_timeout_of_its_function():
+    for queue in ("Deliveries", "RetriedDeliveries"):
+        hidden_s = RESOURCES[queue]["Properties"]["VisibilityTimeout"]
+        assert hidden_s == policy.DELIVERY_VISIBILITY_S == 6 * of_function("DeliverWebhook", "Timeout")
+    assert of_function("DeliverWebhook", "Timeout") > 2 * policy.CALL_TIMEOUT_S
+
+
+def test_the_function_gives_webhooks_up_before_their_queue_does():
+    redrive = RESOURCES["RetriedDeliveries"]["Properties"]["RedrivePolicy"]
+
+    assert redrive["maxReceiveCount"] >= policy.MAX_DELIVERIES
+
+
+def test_a_webhook_outlives_its_retries_in_every_queue():
+    kept_s = {
+        RESOURCES[queue]["Properties"]["MessageRetentionPeriod"]
+        for queue in ("Deliveries", "RetriedDeliveries", "DeadDeliveries")
+    }
+
+    assert kept_s == {timedelta(days=14).total_seconds()}
+    assert timedelta(days=1) < timedelta(seconds=sum(policy.DELIVERY_PAUSES_S)) < timedelta(days=2)

@@ -1,4 +1,4 @@
-"""What ``publish_changes`` counts of the changes it is given, and how often."""
+"""What ``publish_changes`` counts and tells of the changes it is given, and how often."""
 
 import json
 from dataclasses import replace
@@ -13,9 +13,12 @@ from support import stream
 from support.pipeline import ticketed
 from support.samples import a_video, charge
 from support.template import FUNCTIONS
-from videos.errors import LostRace
+from videos.errors import LostRace, Unavailable
+from videos.model import State
+from videos.steps.endings import erase
 from videos.steps.publish_changes import publish_changes as publish
 from videos.steps.read_video import delete_video
+from videos.stores.local.announcements import SqliteAnnouncements
 from videos.telemetry import metrics
 
 HOUR = timedelta(hours=1)
@@ -59,6 +62,56 @@ def test_counting_is_not_counted(service, handle):
         stream.delivered(service.videos, batch)
 
     assert service.videos.counted(HOUR) == {"uploads_requested": 1}
+
+
+def test_what_is_delivered_again_is_told_again_with_the_same_id(service, rig, handle):
+    video = ticketed(service)
+    delete_video(video.id, service)
+    batch = stream.records(service.videos)
+
+    for records in (batch, batch, batch[1:]):
+        handle(records)
+
+    told = rig.told(1)
+    assert {(event["type"], event["data"]["id"], event["data"]["version"]) for event in told} == {
+        ("video.deleted", video.id, 2)
+    }
+    assert len({event["id"] for event in told}) == 1
+
+
+def test_a_failed_video_that_is_erased_is_told_as_deleted(service, rig, handle):
+    video = service.videos.add(a_video(state=State.FAILED))
+    erase(video.id, service)
+
+    handle(stream.records(service.videos))
+
+    [failed, deleted] = rig.told(2)
+    assert (failed["type"], deleted["type"]) == ("video.failed", "video.deleted")
+    assert deleted["data"]["previous"] == {"state": "failed"}
+
+
+def test_what_cannot_be_told_is_delivered_again_and_counted_meanwhile(local_service, tmp_path):
+    log = SqliteAnnouncements(tmp_path / "broken.db")
+    log._run("DROP TABLE events")
+    service = replace(local_service, announcements=log)
+    video = ticketed(service)
+    delete_video(video.id, service)
+    changes = stream.changes(service.videos)
+
+    with pytest.raises(Unavailable):
+        publish(changes, service)
+
+    assert service.videos.counted(HOUR) == {"uploads_requested": 1, "deleted": 1}
+
+
+def test_without_a_bus_nothing_is_told_and_everything_counted(local_service):
+    service = replace(local_service, announcements=None)
+    video = ticketed(service)
+    delete_video(video.id, service)
+
+    publish(stream.changes(service.videos), service)
+
+    assert service.videos.counted(HOUR) == {"uploads_requested": 1, "deleted": 1}
 
 
 def test_a_metric_is_logged_once_and_falls_where_it_happened(service, monkeypatch):

@@ -21,6 +21,7 @@ from support.faults import after, die
 from support.world import World, in_our_hands
 from videos import wiring
 from videos.errors import ToolFailed, Violation
+from videos.fix import Fit, Fix, OnViolation
 from videos.model import Audio, Media, Output, Segments, Sheet, State, StoredObject, Video
 from videos.ports import Videos
 from videos.service import Service
@@ -62,6 +63,9 @@ def facts(video: Video) -> dict[str, Any]:
         "poster_time_s": video.poster_time_s,
         "external_id": video.external_id,
         "custom": video.custom,
+        "on_violation": str(video.on_violation),
+        "fit": str(video.fit),
+        "fixed_rules": [fix.rule for fix in video.fixes],
     }
 
 
@@ -158,6 +162,7 @@ REQUIRED = {
     Sheet: {"every_s", "tiles", "columns", "tile_width_px", "tile_height_px"},
     Violation: {"rule", "found", "expected", "message"},
     SuggestionsFor: set(),
+    Fix: {"rule", "found", "made"},
 }
 
 
@@ -181,6 +186,7 @@ def today(local_rig, clock, tmp_path) -> Iterator[dict[str, Video]]:
                 storage=local_rig.storage,
                 videos=local_rig.videos,
                 jobs=local_rig.new_jobs(),
+                announcements=local_rig.announcements,
                 tools=wiring.media_tools({}),
                 now=clock,
                 workspace=tmp_path / "work",
@@ -211,6 +217,8 @@ def in_state(world: World, state: State, owner: str, good: Path, bad: Path) -> V
         poster_time_s=0.25,
         external_id="draft-7",
         custom='{"feed":"cats","猫":1.5}',
+        on_violation=OnViolation.FIX if state is State.QUEUED else None,
+        fit=Fit.COVER,
         owner=owner,
     )
     if state is State.EXPIRED:
@@ -218,7 +226,7 @@ def in_state(world: World, state: State, owner: str, good: Path, bad: Path) -> V
         world.recover()
         world.work_off()
     elif state is not State.AWAITING_UPLOAD:
-        world.send(video, bad if state is State.REJECTED else good)
+        world.send(video, bad if state in (State.REJECTED, State.QUEUED) else good)
         world.deliver_event(video)
     if state is State.PROCESSING:
         world.deliver_job(after("write processing 67%", die))

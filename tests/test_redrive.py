@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from support import letters
 from support.pipeline import checked
+from support.samples import an_event
 from videos import wiring
 from videos.cli import redrive
 from videos.model import State
+from videos.ports import Letter
 from videos.steps.endings import fail
 from videos.steps.recover_videos import redrive as redrive_step
 from videos.steps.transcode_video import transcode_video
@@ -77,3 +80,17 @@ def test_the_command_lists_and_redrives_in_a_local_folder(tmp_path, clip):
     assert run(tmp_path) == f"{listed}Re-queued: 1\n"
     assert service.videos.get(video.id).state is State.QUEUED
     assert run(tmp_path) == "Re-queued: 0\n"
+
+
+def test_dead_webhooks_are_listed_with_their_reason_and_redriven(tmp_path):
+    service = wiring.make_service({"STORAGE_MODE": "local", "LOCAL_FOLDER": str(tmp_path)})
+    assert service.deliveries
+    service.deliveries.bury(Letter(event=an_event("v1", 3), attempts=10, reason="It answered 503."))
+
+    listed = run(tmp_path, "--list")
+    assert listed == "v1: webhook video.playable (v1-3), 10 attempts: It answered 503.\n"
+    assert run(tmp_path) == f"{listed}Re-queued: 0; webhooks: 1\n"
+    assert run(tmp_path) == "Re-queued: 0\n"
+    delivery = letters.receive(service.deliveries)
+    assert delivery
+    assert '"attempts":0' in delivery.job.video_id

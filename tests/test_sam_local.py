@@ -29,6 +29,7 @@ ANSWERS = {
     "TranscodeVideo": lambda answer: answer == {"batchItemFailures": []},
     "ReadVideo": lambda answer: answer["statusCode"] == 404 and "unknown_video" in answer["body"],
     "PublishChanges": lambda answer: answer is None,
+    "DeliverWebhook": lambda answer: len(answer["batchItemFailures"]) == 1,  # nobody is there: again later
     "RecoverVideos": lambda answer: answer is None,
     "CheckHealth": lambda answer: answer["statusCode"] == 200 and '"ok"' in answer["body"],
 }

@@ -11,6 +11,7 @@ import pytest
 
 from dev.server import Server
 from local_aws import page
+from local_aws.addresses import Addresses
 from videos.checking.rules import SPEC
 
 PROJECT = Path(__file__).parent.parent
@@ -112,7 +113,7 @@ def test_nothing_else_is_served(server, path):
 
 
 def test_without_the_checkout_there_is_no_page(tmp_path):
-    assert page.routes("http://localhost:8000", tmp_path / "missing") == []
+    assert page.routes(Addresses(), tmp_path / "missing") == []
 
 
 def test_the_page_states_the_limits_of_the_service():

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from videos import wiring
 from videos.checking.rules import SPEC
 from videos.errors import TooManyRequests
 from videos.ports import Job
+from videos.service import Service
 from videos.web import api
 
 PROJECT = Path(__file__).parent.parent
@@ -154,6 +156,7 @@ def test_the_local_gateway_builds_events_shaped_like_the_samples(name, event):
     [
         ("check_upload", events.s3_event("uploads/a", size_bytes=1, etag="e")),
         ("transcode_video", events.sqs_event(Job(video_id="a", receipt="r", receives=1))),
+        ("deliver_webhook", events.webhook_event(Job(video_id="{}", receipt="r", receives=1))),
     ],
 )
 def test_the_local_queues_build_records_shaped_like_the_samples(name, built, event):
@@ -181,6 +184,8 @@ def test_the_defaults_of_the_template_match_the_code():
 
     assert defaults["MaxBytes"] == SPEC.max_bytes
     assert defaults["MaxDurationS"] == SPEC.max_duration_s
+    assert defaults["MaxFixBytes"] == SPEC.max_fix_bytes
+    assert {field.name: field.default for field in fields(Service)}["on_violation"] == defaults["OnViolation"]
 
 
 def test_every_setting_of_the_template_is_read_and_documented():
@@ -191,6 +196,12 @@ def test_every_setting_of_the_template_is_read_and_documented():
     settings = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) - settings_of_libraries
 
     assert {setting for setting in settings if setting not in documented} == set()
+
+
+def test_the_function_that_tells_events_knows_the_url_of_the_api():
+    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["PUBLIC_URL"]
+
+    assert "https://${Api}.execute-api." in str(url)
 
 
 @pytest.mark.parametrize(("function", "statement"), STATEMENTS)

@@ -24,6 +24,11 @@ export type Violation = {
     suggestions: string[];
     suggestions_for: SuggestionsFor;
 };
+export type Fix = {
+    rule: string;
+    found: string;
+    made: string;
+};
 export type State = "awaiting_upload" | "queued" | "processing" | "completed" | "rejected" | "failed" | "expired";
 export type UploadRequest = {
     filename: string;
@@ -32,6 +37,8 @@ export type UploadRequest = {
     method?: "POST" | "PUT";
     exact_size?: boolean;
     poster_time?: number;
+    on_violation?: "reject" | "fix";
+    fit?: "contain" | "cover";
 };
 export type UploadTarget = {
     method: "POST" | "PUT";
@@ -63,10 +70,12 @@ export type ClipFacts = {
     color_primaries?: string;
     color_transfer?: string;
     color_space?: string;
+    on_violation?: "reject" | "fix";
 };
 export type Preflight = {
     accepted: boolean;
     violations: Violation[];
+    fixes?: Fix[];
     unjudged: string[];
     fitting_bit_rate: number | null;
 };
@@ -85,6 +94,7 @@ export type Status = {
     updated_at: string;
     retry_after_ms: number | null;
     time_left_ms: number | null;
+    fixes?: Fix[];
 } & Ending;
 export type Rendition = {
     name: string;
@@ -152,6 +162,7 @@ export type Metadata = {
     sprite: string | null;
     sprite_vtt: string | null;
     warnings: string[];
+    fixes?: Fix[];
     links: Links;
 } & Ending;
 export type ListedVideo = Status & {
@@ -178,6 +189,11 @@ export type Cancellable = {
     signal?: AbortSignal;
 };
 export type OnRetry = (error: TikTokenError, waitMs: number) => void;
+export type Progress = {
+    state: State;
+    progress: number;
+    time_left_ms: number | null;
+};
 /** Every error: of the API, of storage, and of the network. */
 export declare class TikTokenError extends Error {
     /** The API's code, S3's in snake_case, or `network`. */
@@ -231,27 +247,33 @@ export declare class TikToken {
     /**
      * A ticket for one file; valid for an hour.
      * @param {UploadRequest} request
-     * @param {Cancellable} [options]
+     * @param {{idempotencyKey?: string} & Cancellable} [options]
+     *   A repeat with the same key, such as a UUID, gets the same ticket.
      * @returns {Promise<Ticket>}
      */
-    requestUpload(request: UploadRequest, { signal }?: Cancellable): Promise<Ticket>;
+    requestUpload(request: UploadRequest, { idempotencyKey, signal }?: {
+        idempotencyKey?: string;
+    } & Cancellable): Promise<Ticket>;
     /**
      * Ask for a ticket and send the file, again if the connection drops. Resolves once storage has the file.
      * @param {ClipFile | any} file  A File or Blob; with a `send` of your own, whatever it takes.
-     * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, onTicket?: (ticket: Ticket) => void,
-     *   onRetry?: OnRetry, retries?: number} & SendOptions} [options]
-     *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already.
+     * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, idempotencyKey?: string,
+     *   onTicket?: (ticket: Ticket) => void, onRetry?: OnRetry, retries?: number} & SendOptions} [options]
+     *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already. With an
+     *   `idempotencyKey`, the ticket is asked for again as well.
      * @returns {Promise<Ticket>}
      */
-    upload(file: ClipFile | any, { ticket, request, onTicket, onRetry, retries, ...sending }?: {
+    upload(file: ClipFile | any, { ticket, request, idempotencyKey, onTicket, onRetry, retries, ...sending }?: {
         ticket?: Ticket;
         request?: Partial<UploadRequest>;
+        idempotencyKey?: string;
         onTicket?: (ticket: Ticket) => void;
         onRetry?: OnRetry;
         retries?: number;
     } & SendOptions): Promise<Ticket>;
     /**
-     * Follow a video until it is finished, as often as the service asks. Errors that may pass are retried for ever.
+     * Follow a video until it is finished: by the events of the service where it has a stream of them, else by asking
+     * as often as it says. Errors that may pass are retried for ever.
      * @param {string} id
      * @param {{onStatus?: (status: Status) => void, onRetry?: OnRetry} & Cancellable} [options]
      *   `onStatus` is called when something has changed; abort `signal` to stop.

@@ -15,24 +15,26 @@
  * @typedef {{ios: string[], android: string[], computer: string[], developer: string[]}} SuggestionsFor
  * @typedef {{rule: string, found: string, expected: string, message: string, suggestions: string[],
  *   suggestions_for: SuggestionsFor}} Violation
+ * @typedef {{rule: string, found: string, made: string}} Fix  One change, so that a clip keeps the spec.
  * @typedef {"awaiting_upload" | "queued" | "processing" | "completed" | "rejected" | "failed" | "expired"} State
  *
  * @typedef {{filename: string, content_type: string, size: number, method?: "POST" | "PUT", exact_size?: boolean,
- *   poster_time?: number}} UploadRequest
+ *   poster_time?: number, on_violation?: "reject" | "fix", fit?: "contain" | "cover"}} UploadRequest
  * @typedef {{method: "POST" | "PUT", url: string, fields?: Record<string, string>, headers?: Record<string, string>,
  *   expires_at: string, max_bytes: number}} UploadTarget
  * @typedef {{status: string, metadata: string}} Links
  * @typedef {{id: string, url: string, state: State, upload: UploadTarget, links: Links}} Ticket
  *
  * @typedef {{size?: number, duration?: number, width?: number, height?: number, rotation?: number, codec?: string,
- *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string}} ClipFacts
- * @typedef {{accepted: boolean, violations: Violation[], unjudged: string[],
+ *   fps?: number, color_primaries?: string, color_transfer?: string, color_space?: string,
+ *   on_violation?: "reject" | "fix"}} ClipFacts
+ * @typedef {{accepted: boolean, violations: Violation[], fixes?: Fix[], unjudged: string[],
  *   fitting_bit_rate: number | null}} Preflight
  *
  * @typedef {{error?: string, suggestions?: string[], suggestions_for?: SuggestionsFor, code?: string,
  *   violations?: Violation[]}} Ending  Only of a video that is rejected, failed or expired.
  * @typedef {{id: string, state: State, progress: number, playable: boolean, updated_at: string,
- *   retry_after_ms: number | null, time_left_ms: number | null} & Ending} Status
+ *   retry_after_ms: number | null, time_left_ms: number | null, fixes?: Fix[]} & Ending} Status
  *
  * @typedef {{name: string, codec: string, codecs: string | null, width: number, height: number, size_bytes: number,
  *   bit_rate: number | null, url: string}} Rendition
@@ -48,7 +50,7 @@
  *   updated_at: string, playable_at: string | null, completed_at: string | null, specs: Specs | null,
  *   storage_info: StorageInfo | null, renditions: Rendition[], hls: string | null, poster: string | null,
  *   poster_time: number, blurhash: string | null, sprite: string | null, sprite_vtt: string | null,
- *   warnings: string[], links: Links} & Ending} Metadata
+ *   warnings: string[], fixes?: Fix[], links: Links} & Ending} Metadata
  * @typedef {Status & {filename: string, created_at: string, url: string, poster: string | null,
  *   blurhash: string | null, links: Links}} ListedVideo
  *
@@ -59,11 +61,14 @@
  *   Sends the file as the ticket says; rejects if the network fails. Expo: an upload task of its file system.
  * @typedef {{signal?: AbortSignal}} Cancellable
  * @typedef {(error: TikTokenError, waitMs: number) => void} OnRetry  Called before each pause.
+ * @typedef {{state: State, progress: number, time_left_ms: number | null}} Progress
  */
 
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
+const SILENCE_MS = 45_000; // of an event stream, whose heart beats every 15 s: it is dead
 const RETRIED = [408, 429, 500, 502, 503, 504, 507];
+const CONFLICT = "conditional_request_conflict"; // S3's, while an earlier PUT of the same file still goes on
 
 /** @type {Record<string, string>} */
 const TYPES = { mp4: "video/mp4", mov: "video/quicktime", m4v: "video/x-m4v", "3gp": "video/3gpp" };
@@ -93,6 +98,7 @@ export class TikTokenError extends Error {
 
   /** Whether the same request may succeed later. */
   get temporary() {
+    if (this.code === CONFLICT) return true;
     return this.status === 0 || (RETRIED.includes(this.status) && this.code !== "quota_exceeded");
   }
 }
@@ -102,6 +108,8 @@ export class TikToken {
   #request;
   /** @type {Send} */
   #send;
+  /** @type {EventStream} */
+  #events;
 
   /**
    * @param {string} baseUrl  Of the API, such as `https://api.example/v1`.
@@ -123,6 +131,7 @@ export class TikToken {
       if (answer.ok || answer.status === 304) return answer;
       throw await errorOfApi(answer);
     };
+    this.#events = new EventStream((signal) => this.#request("/events", { signal }));
   }
 
   /**
@@ -138,39 +147,50 @@ export class TikToken {
   /**
    * A ticket for one file; valid for an hour.
    * @param {UploadRequest} request
-   * @param {Cancellable} [options]
+   * @param {{idempotencyKey?: string} & Cancellable} [options]
+   *   A repeat with the same key, such as a UUID, gets the same ticket.
    * @returns {Promise<Ticket>}
    */
-  requestUpload(request, { signal } = {}) {
-    return this.#json("/upload", { method: "POST", json: request, signal });
+  requestUpload(request, { idempotencyKey, signal } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = idempotencyKey ? { "Idempotency-Key": idempotencyKey } : {};
+    return this.#json("/upload", { method: "POST", json: request, headers, signal });
   }
 
   /**
    * Ask for a ticket and send the file, again if the connection drops. Resolves once storage has the file.
    * @param {ClipFile | any} file  A File or Blob; with a `send` of your own, whatever it takes.
-   * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, onTicket?: (ticket: Ticket) => void,
-   *   onRetry?: OnRetry, retries?: number} & SendOptions} [options]
-   *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already.
+   * @param {{ticket?: Ticket, request?: Partial<UploadRequest>, idempotencyKey?: string,
+   *   onTicket?: (ticket: Ticket) => void, onRetry?: OnRetry, retries?: number} & SendOptions} [options]
+   *   `request` completes or replaces what the file says of itself; `ticket` is one that you have already. With an
+   *   `idempotencyKey`, the ticket is asked for again as well.
    * @returns {Promise<Ticket>}
    */
-  async upload(file, { ticket, request, onTicket, onRetry, retries = 5, ...sending } = {}) {
+  async upload(file, { ticket, request, idempotencyKey, onTicket, onRetry, retries = 5, ...sending } = {}) {
+    const { signal } = sending;
     const described = { filename: file.name ?? "clip", content_type: contentType(file), size: file.size, ...request };
-    const given = ticket ?? (await this.requestUpload(described, sending));
-    onTicket?.(given);
+    let given = ticket;
+    if (given) onTicket?.(given);
     for (let tries = 1; ; tries += 1) {
       try {
+        if (!given) {
+          given = await this.requestUpload(described, { idempotencyKey, signal });
+          onTicket?.(given);
+        }
         await this.#sendOnce(given.upload, file, sending);
         return given;
       } catch (error) {
-        if (!isTemporary(error) || tries > retries) throw error;
-        await pauseAfter(error, tries, { onRetry, signal: sending.signal });
-        if (await this.#hasArrived(given.id, sending)) return given;
+        const isRepeatable = given || idempotencyKey;
+        if (!isRepeatable || !isTemporary(error) || tries > retries) throw error;
+        await pauseAfter(error, tries, { onRetry, signal });
+        if (given && (await this.#hasArrived(given.id, sending))) return given;
       }
     }
   }
 
   /**
-   * Follow a video until it is finished, as often as the service asks. Errors that may pass are retried for ever.
+   * Follow a video until it is finished: by the events of the service where it has a stream of them, else by asking
+   * as often as it says. Errors that may pass are retried for ever.
    * @param {string} id
    * @param {{onStatus?: (status: Status) => void, onRetry?: OnRetry} & Cancellable} [options]
    *   `onStatus` is called when something has changed; abort `signal` to stop.
@@ -179,27 +199,37 @@ export class TikToken {
   async follow(id, { onStatus, onRetry, signal } = {}) {
     /** @type {Status | undefined} */
     let status;
+    /** @type {News | undefined} */
+    let news;
     let etag = "";
-    for (let failures = 0; ; ) {
-      try {
-        const answer = await this.#request(videoPath(id, "/status"), {
-          headers: etag ? { "If-None-Match": etag } : {},
-          signal,
-        });
-        let waitMs = retryAfterMs(answer); // all that a 304 says
-        if (answer.status !== 304) {
-          status = /** @type {Status} */ (await overNetwork(() => answer.json(), signal));
-          etag = answer.headers.get("ETag") ?? "";
-          waitMs = status.retry_after_ms;
-          onStatus?.(status);
+    try {
+      for (let failures = 0; ; ) {
+        try {
+          const answer = await this.#request(videoPath(id, "/status"), {
+            headers: etag ? { "If-None-Match": etag } : {},
+            signal,
+          });
+          let waitMs = retryAfterMs(answer); // all that a 304 says
+          if (answer.status !== 304) {
+            status = /** @type {Status} */ (await overNetwork(() => answer.json(), signal));
+            etag = answer.headers.get("ETag") ?? "";
+            waitMs = status.retry_after_ms;
+            onStatus?.(status);
+          }
+          failures = 0;
+          if (waitMs === null && status) return status;
+          news ??= this.#events.join(id);
+          let progress;
+          while ((progress = await news.wait(waitMs ?? MAX_PAUSE_MS, signal))) {
+            if (status) onStatus?.((status = { ...status, ...progress }));
+          }
+        } catch (error) {
+          if (!isTemporary(error)) throw error;
+          await pauseAfter(error, (failures += 1), { onRetry, signal });
         }
-        failures = 0;
-        if (waitMs === null && status) return status;
-        await pause(waitMs ?? MAX_PAUSE_MS, signal);
-      } catch (error) {
-        if (!isTemporary(error)) throw error;
-        await pauseAfter(error, (failures += 1), { onRetry, signal });
       }
+    } finally {
+      if (news) this.#events.leave(news);
     }
   }
 
@@ -285,6 +315,129 @@ export class TikToken {
       if (isTemporary(error)) return false; // sending it twice does no harm
       throw error;
     }
+  }
+}
+
+/** What the stream says of one video. */
+class News {
+  /** @type {((progress?: Progress) => void) | null} */
+  #wake = null;
+  #isThere = false;
+
+  /** @param {string} id @param {() => boolean} isLive */
+  constructor(id, isLive) {
+    this.id = id;
+    this.isLive = isLive;
+  }
+
+  /** Something has happened, or its encoding has come this far. @param {Progress} [progress] */
+  tell(progress) {
+    const wake = this.#wake;
+    this.#wake = null;
+    if (wake) wake(progress);
+    else if (!progress) this.#isThere = true; // while its status is read
+  }
+
+  /**
+   * Wait for news; no longer than `waitMs` while no stream is open.
+   * @param {number} waitMs
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Progress | undefined>}  undefined: read its status.
+   */
+  async wait(waitMs, signal) {
+    try {
+      if (!this.#isThere) return await pause(this.isLive() ? null : waitMs, signal, (wake) => (this.#wake = wake));
+      this.#isThere = false;
+    } finally {
+      this.#wake = null;
+    }
+  }
+}
+
+/**
+ * The service's events, by one request for all videos that are followed, while any is. A deployment on AWS has none.
+ * Whenever it opens and whenever it ends, every status is read once: so nothing is missed between two streams.
+ */
+class EventStream {
+  /** @type {Set<News>} */
+  #followed = new Set();
+  /** @type {AbortController | null} */
+  #session = null;
+  #isLive = false;
+  #isThere = true;
+  #request;
+
+  /** @param {(signal: AbortSignal) => Promise<Response>} request */
+  constructor(request) {
+    this.#request = request;
+  }
+
+  /** @param {string} id */
+  join(id) {
+    const news = new News(id, () => this.#isLive);
+    this.#followed.add(news);
+    if (this.#isLive) news.tell(); // what has happened since its status was read
+    if (!this.#session && this.#isThere) this.#listen((this.#session = new AbortController()));
+    return news;
+  }
+
+  /** @param {News} news */
+  leave(news) {
+    this.#followed.delete(news);
+    if (this.#followed.size) return;
+    this.#session?.abort();
+    this.#session = null;
+    this.#isLive = false;
+  }
+
+  /** @param {AbortController} session */
+  async #listen(session) {
+    const { signal } = session;
+    for (let failures = 0; !signal.aborted && this.#isThere; ) {
+      try {
+        const answer = await this.#request(signal);
+        if (!answer.body) break; // React Native's own fetch cannot stream
+        await overNetwork(() => this.#read(/** @type {ReadableStream} */ (answer.body), session), signal);
+        failures = 0;
+        throw new TikTokenError("The event stream has ended.", { code: "network" });
+      } catch (error) {
+        const failed = error instanceof TikTokenError ? error : new TikTokenError("No events.", { code: "network" });
+        if (failed.status === 404) break;
+        if (session === this.#session && this.#isLive) this.#tellAll({ isLive: false });
+        await pauseAfter(failed, (failures += 1), { signal }).catch(() => {}); // aborted
+      }
+    }
+    if (!signal.aborted) this.#isThere = false;
+  }
+
+  /** @param {ReadableStream} body @param {AbortController} session */
+  async #read(body, session) {
+    const reader = body.getReader();
+    const decoder = new TextDecoder();
+    for (let text = ""; ; ) {
+      const silence = setTimeout(() => reader.cancel(), SILENCE_MS);
+      const { done, value } = await reader.read().finally(() => clearTimeout(silence));
+      if (done || session !== this.#session) return;
+      if (!this.#isLive) this.#tellAll({ isLive: true });
+      const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
+      text = blocks.pop() ?? "";
+      blocks.forEach((block) => this.#take(block));
+    }
+  }
+
+  /** @param {string} block  One message, or a comment. */
+  #take(block) {
+    const [name, data] = ["event", "data"].map((field) => new RegExp(`^${field}: (.*)$`, "m").exec(block)?.[1]);
+    if (!data) return;
+    const told = JSON.parse(data);
+    const { id, ...progress } = name === "progress" ? told : { id: told.data.id };
+    for (const news of this.#followed) if (news.id === id) news.tell(name === "progress" ? progress : undefined);
+  }
+
+  /** @param {{isLive: boolean}} how */
+  #tellAll({ isLive }) {
+    this.#isLive = isLive;
+    for (const news of this.#followed) news.tell();
   }
 }
 
@@ -407,18 +560,26 @@ async function pauseAfter(error, failures, { onRetry, signal }) {
   await pause(waitMs, signal);
 }
 
-/** @param {number} waitMs @param {AbortSignal} [signal] @returns {Promise<void>} */
-function pause(waitMs, signal) {
+/**
+ * @param {number | null} waitMs  null: until it is woken.
+ * @param {AbortSignal} [signal]
+ * @param {(wake: (news?: any) => void) => void} [wakeable]  Gets what ends the pause early.
+ * @returns {Promise<any>}  What it was woken with.
+ */
+function pause(waitMs, signal, wakeable) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(reasonOf(signal));
+    const wake = (/** @type {any} */ news) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      resolve(news);
+    };
     const abort = () => {
       clearTimeout(timer);
       reject(reasonOf(signal));
     };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, waitMs);
+    const timer = waitMs === null ? undefined : setTimeout(wake, waitMs);
     signal?.addEventListener("abort", abort, { once: true });
+    wakeable?.(wake);
   });
 }

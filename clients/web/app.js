@@ -8,13 +8,14 @@ import { VIEWS } from "./details.js";
 import * as player from "./player.js";
 import { drawUploads, forget, mark, remember, uploads } from "./uploads.js";
 import { watchHealth } from "./health.js";
+import { converts } from "./wish.js";
 
 const ID = /^#([0-9a-f-]{36})$/;
 const ENDINGS = ["rejected", "failed", "expired"];
 
 /**
  * One clip on its way. `phase`: reading, sending, following, refused (before it was sent), trouble.
- * @typedef {{id?: string, name: string, phase: string, file?: File, url?: string, share?: number, status?: any,
+ * @typedef {{id?: string, name: string, phase: string, file?: File, url?: string, share?: number, status?: any, converts?: boolean, fixes?: any[], convert?: () => void,
  *   still?: string | null, metadata?: any, ending?: any, error?: any, retrying?: string, isStranded?: boolean, isUnplayable?: boolean, view?: string, drawn?: string, stop?: AbortController,
  *   cancel?: () => void, anyway?: () => void, again?: (() => void) | null, remove: () => void}} Session
  */
@@ -33,19 +34,27 @@ function begin(known) {
 }
 
 async function take(file) {
-  const session = begin({ name: file.name, file, url: URL.createObjectURL(file) });
+  const session = begin({ name: file.name, file, url: URL.createObjectURL(file), converts: converts() });
+  session.convert = () => {
+    change(session, { converts: true, status: null, metadata: null, ending: null });
+    attempt(session, () => send(session));
+  };
   history.pushState(null, "", location.pathname + location.search);
   open(session);
   await attempt(session, async () => {
     change(session, { phase: "reading", error: null });
     const { facts, still } = await readClip(file, session.url);
     session.still = still;
-    const verdict = await api.preflight(facts);
+    const verdict = await api.preflight({ ...facts, ...wish(session) });
     reached(true);
+    session.fixes = verdict.fixes;
     if (verdict.accepted) await send(session);
     else change(session, { phase: "refused", ending: together(verdict.violations), anyway: () => attempt(session, () => send(session)) });
   });
 }
+
+/** What to do with a clip that breaks the rules. */
+const wish = (session) => ({ on_violation: session.converts ? "fix" : "reject" });
 
 /** Violations as one ending, as a rejected status has them. */
 function together(violations) {
@@ -59,6 +68,7 @@ async function send(session) {
   change(session, { phase: "sending", share: 0, ending: null, cancel: () => stop.abort() });
   try {
     await api.upload(session.file, {
+      request: wish(session),
       signal: stop.signal,
       onTicket: ({ id }) => register(session, id),
       onProgress: (share) => change(session, { share, retrying: "" }),

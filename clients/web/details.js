@@ -2,8 +2,10 @@
 
 import { announce, bitRate, byId, duration, h, megabytes, when } from "./dom.js";
 import { device } from "./clip.js";
+import { converts, setConverts } from "./wish.js";
 
 const REPAIR = "Send it anyway: the service looks at the whole file, and writes the ffmpeg command that repairs it.";
+const CONVERTED = { resolution: "Picture", frame_rate: "Frame rate", codec: "Codec", color: "Colours", size: "File size" };
 const READERS = { ios: "iPhone", android: "Android", computer: "Computer" };
 
 /** Where a session is; each function below draws one. */
@@ -20,6 +22,9 @@ export function intro() {
     ),
     h("dl", { class: "limits" }, Object.entries(limits).map(([value, note]) => h("div", {}, h("dt", {}, value), h("dd", {}, note)))),
     h("p", { class: "note" }, "H.264 or HEVC in MP4 or MOV, colours in BT.709 (HDR off)."),
+    h("label", { class: "switch" },
+      h("input", { type: "checkbox", role: "switch", id: "convert", checked: converts(), onchange: ({ target }) => setConverts(target.checked) }),
+      h("span", {}, h("strong", {}, "Convert clips that break these rules"), h("span", { class: "note" }, "Any size, shape and frame rate, and HDR; still at most 60 s. Converting takes about as long as the clip plays."))),
   ];
 }
 
@@ -28,25 +33,28 @@ function journey(session) {
   const { status, share = 0, phase } = session;
   const isSent = phase === "following";
   const { state, playable, progress = 0, time_left_ms: left } = status ?? {};
+  const fixes = status?.fixes ?? (isSent && state !== "awaiting_upload" ? null : session.fixes);
   const waits = state === "awaiting_upload";
   const percent = `${Math.round(share * 100)} %`;
   const steps = [
     [phase === "reading" ? "Looking at it in the browser" : "Looked at in the browser", phase === "reading" ? "now" : "done", ""],
     [phase === "sending" ? "Sending to storage" : "Sent to storage", phase === "reading" ? "todo" : isSent ? "done" : "now", isSent || phase === "reading" ? "" : percent],
     [isSent && (!state || waits) ? "Checking the file" : "Checked by the service", !isSent ? "todo" : !state || waits ? "now" : "done", ""],
-    ["Playable", playable ? "done" : isSent && state && !waits ? "now" : "todo", ""],
+    fixes && [playable ? "Converted" : "Converting", playable ? "done" : isSent && state && !waits ? "now" : "todo", isSent && !waits && !playable ? `${progress * 2} %` : ""],
+    ["Playable", playable ? "done" : isSent && state && !waits && !fixes ? "now" : "todo", ""],
     ["Every rendition", state === "completed" ? "done" : playable ? "now" : "todo", playable ? `${progress} %` : ""],
-  ];
+  ].filter(Boolean);
   const isLost = waits && session.isStranded;
   const line = isLost
     ? "This upload stopped before the file arrived. Choose the clip again to start anew."
-    : session.retrying || (left && playable ? `About ${duration(left)} left` : "");
+    : session.retrying || (left && (playable || fixes) ? `About ${duration(left)} left` : "");
   announce(isLost ? line : session.retrying || `${steps.find(([, now]) => now === "now")?.[0] ?? "Complete"}`);
   return [
     title(session),
     h("ol", { class: "steps" }, steps.map(([label, now, value]) =>
       h("li", { class: now, "aria-current": now === "now" && "step" }, h("span", {}, label), h("span", { class: "value" }, value)))),
     h("p", { class: session.retrying || isLost ? "waiting" : "note" }, line),
+    changes(fixes, "What is converted"),
     h("div", { class: "actions" },
       isLost && h("a", { class: "button", href: "#" }, "Choose the clip again"),
       phase === "sending" && h("button", { class: "button quiet", type: "button", onclick: session.cancel }, "Cancel"),
@@ -60,6 +68,7 @@ function refusal(session) {
   const violations = ending.violations?.length ? ending.violations : [{ message: ending.error }];
   announce(`Not accepted. ${violations.map(({ message }) => message).join(". ")}`);
   const isSize = violations.some(({ rule }) => rule === "size"); // no ticket would be given
+  const canConvert = session.file && violations.every(({ suggestions_for: of }) => of?.developer.some((text) => text.includes('"on_violation"')));
   const maySend = phase === "refused" && !isSize;
   if (maySend && !ending.suggestions_for.computer.length) ending.suggestions_for.computer = [REPAIR];
   return [
@@ -67,7 +76,8 @@ function refusal(session) {
     h("ul", { class: "violations" }, violations.map(violation)),
     fixes(ending),
     h("div", { class: "actions" },
-      h("a", { class: "button", href: "#" }, "Choose another clip"),
+      canConvert && h("button", { class: "button", type: "button", onclick: session.convert }, "Convert and send"),
+      h("a", { class: canConvert ? "button quiet" : "button", href: "#" }, "Choose another clip"),
       maySend && h("button", { class: "button quiet", type: "button", onclick: session.anyway }, "Send it anyway"),
       session.id && remover(session)),
   ];
@@ -79,6 +89,13 @@ function violation({ rule, found, expected, message }) {
     h("strong", {}, rule.replaceAll("_", " ")),
     h("span", { class: "found" }, found),
     h("span", { class: "expected" }, expected));
+}
+
+/** What is changed of a clip, so that it keeps the rules. */
+function changes(fixes, heading) {
+  if (!fixes?.length) return null;
+  const row = ({ rule, found, made }) => h("div", {}, h("dt", {}, CONVERTED[rule] ?? rule.replaceAll("_", " ")), h("dd", {}, h("span", { class: "found" }, found), " → ", h("strong", {}, made)));
+  return h("section", { class: "changes" }, h("h2", {}, heading), h("dl", {}, fixes.map(row)));
 }
 
 /** The suggestions for this device, and those for others behind tabs. */
@@ -134,7 +151,7 @@ function trouble(session) {
 /** What was made of an accepted clip. */
 function facts(session) {
   const { metadata, status } = session;
-  const { specs, storage_info: stored, renditions, playable_at, completed_at, warnings } = metadata;
+  const { specs, storage_info: stored, renditions, playable_at, completed_at, warnings, fixes } = metadata;
   const since = (at) => duration(Math.max(0, new Date(at) - new Date(stored.uploaded_at)));
   const isOver = status.state === "completed";
   announce(isOver ? "Complete" : "Playable");
@@ -152,7 +169,8 @@ function facts(session) {
     h("table", { class: "renditions" },
       h("thead", {}, h("tr", {}, ["Name", "Picture", "Codec", "Bit rate", "Size"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, renditions.map(rendition))),
-    specs && h("h2", {}, "The file"),
+    changes(fixes, "Converted"),
+    specs && h("h2", {}, fixes ? "The converted file" : "The file"),
     specs && h("dl", { class: "specs" }, Object.entries(described(specs, stored)).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     warnings?.length ? h("p", { class: "note" }, warnings.join(" ")) : null,
     h("div", { class: "actions" }, copier("Copy link", metadata.url), h("a", { class: "button quiet", href: metadata.url, target: "_blank", rel: "noopener" }, "Open the file"), remover(session)),

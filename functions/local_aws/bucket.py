@@ -12,12 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from local_aws.addresses import Addresses
 from local_aws.connection import within
 from videos.errors import StorageFull, Unavailable
-from videos.model import INBOX
+from videos.keys import INBOX
 from videos.stores.local.folder import FolderStorage, Upload
 from videos.stores.local.tickets import MAX_FORM_BYTES, Denied
 from videos.telemetry.logs import STORAGE_DENIED, logger
+from videos.web import views
 
 S3_STATUS = {  # every other error is a 400
     "AccessDenied": 403,
@@ -38,9 +40,12 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 class Bucket:
     """The URLs that FolderStorage signs. ``on_stored`` gets the key before the client gets its answer."""
 
-    def __init__(self, storage: FolderStorage, on_stored: Callable[[str], None]) -> None:
+    def __init__(
+        self, storage: FolderStorage, on_stored: Callable[[str], None], addresses: Addresses
+    ) -> None:
         self._storage = storage
         self._on_stored = on_stored
+        self._addresses = addresses
 
     def routes(self) -> list[Route]:
         return [
@@ -73,9 +78,8 @@ class Bucket:
             async for piece in form.file():
                 upload.write(piece)
             kept = await self._keep(upload, 204)
-        kept.headers["Location"] = self._storage.tickets.location(
-            permit.key
-        )  # of S3's answers, to POST alone
+        location = self._storage.tickets.location(permit.key)  # of S3's answers, to POST alone
+        kept.headers["Location"] = views.absolute(location, self._addresses.base_url(request.scope))
         return kept
 
     async def _put(self, request: Request) -> Response:

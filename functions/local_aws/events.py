@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 from uuid import uuid4
 
 from videos.ports import Job
+from videos.web.api import BASE_URL
 
 ACCOUNT, REGION, BUCKET = "000000000000", "us-east-1", "local"
 
@@ -55,6 +56,7 @@ def api_event(
     query: Iterable[tuple[str, str]] = (),
     source_ip: str = "127.0.0.1",
     request_id: str = "",
+    base_url: str = "",
 ) -> dict[str, Any]:
     """The event of a REST API's proxy integration. Of repeated headers or parameters, the last wins."""
     named = [(name.title(), value) for name, value in headers]
@@ -63,6 +65,7 @@ def api_event(
     binary = single.get("Content-Type", "").lower().startswith("multipart/form-data")
     text = base64.b64encode(body).decode() if binary else body.decode(errors="replace")
     now = datetime.now(UTC)
+    request_id = request_id or str(uuid4())
     return {
         "resource": resource,
         "path": path,
@@ -72,14 +75,14 @@ def api_event(
         "queryStringParameters": dict(pairs) or None,
         "multiValueQueryStringParameters": _grouped(pairs) or None,
         "pathParameters": dict(parameters) or None,
-        "stageVariables": None,
+        "stageVariables": {BASE_URL: base_url} if base_url else None,
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": "local",
             "deploymentId": "local",
             "domainName": single.get("Host", "localhost"),
             "domainPrefix": "local",
-            "extendedRequestId": uuid4().hex,
+            "extendedRequestId": request_id,
             "httpMethod": method,
             "identity": {
                 "accessKey": None,
@@ -97,7 +100,7 @@ def api_event(
             },
             "path": path,
             "protocol": "HTTP/1.1",
-            "requestId": request_id or str(uuid4()),
+            "requestId": request_id,
             "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now.timestamp() * 1000),
             "resourceId": "local",
@@ -148,7 +151,15 @@ def s3_event(key: str, *, size_bytes: int, etag: str) -> dict[str, Any]:
 
 def sqs_event(job: Job) -> dict[str, Any]:
     """A batch of one transcode job."""
-    body = json.dumps({"video_id": job.video_id})
+    return _sqs_event("transcode", json.dumps({"video_id": job.video_id}), job)
+
+
+def webhook_event(job: Job) -> dict[str, Any]:
+    """A batch of one webhook."""
+    return _sqs_event("webhooks", job.video_id, job)
+
+
+def _sqs_event(queue: str, body: str, job: Job) -> dict[str, Any]:
     now_ms = str(time.time_ns() // 1_000_000)
     record = {
         "messageId": str(uuid4()),
@@ -163,7 +174,7 @@ def sqs_event(job: Job) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:transcode",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
         "awsRegion": REGION,
     }
     return {"Records": [record]}

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local_aws.addresses import Addresses
 from local_aws.connection import within
 from local_aws.environments import Function, InProcess, InThread
 from local_aws.events import api_event
@@ -25,6 +26,7 @@ from videos.web import api
 ROUTES = {
     ("POST", "/upload"): "request_upload",
     ("POST", "/preflight"): "request_upload",
+    ("GET", api.REGISTERS): "request_upload",
     ("GET", "/videos"): "read_video",
     ("GET", "/videos/{video_id}"): "read_video",
     ("GET", "/videos/{video_id}/status"): "read_video",
@@ -49,8 +51,9 @@ FORM_PROCESSES = 2
 class Gateway:
     """HTTP to the handlers of ROUTES and back."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], addresses: Addresses) -> None:
         self._on_change = on_change
+        self._addresses = addresses
         self._functions = {
             name: Function([InThread(name) for _ in range(number)]) for name, number in THREADS.items()
         }
@@ -78,6 +81,7 @@ class Gateway:
                     query=request.query_params.multi_items(),
                     source_ip=request.client.host if request.client else "127.0.0.1",
                     request_id=request_id(request.scope),
+                    base_url=self._addresses.base_url(request.scope),
                 )
                 body = await self._body(request, slots)
                 if function != "check_health":  # health is answered under overload, too
@@ -96,7 +100,7 @@ class Gateway:
                     return JSONResponse(api.internal_error(), 502, api.SAFE_HEADERS)
             if request.method == "HEAD":
                 del reply.headers["Content-Length"]  # it would be of a body that is left out
-            elif request.method != "GET":
+            elif request.method != "GET" or resource == api.REGISTERS:
                 self._on_change()
             return reply
 

@@ -1,7 +1,5 @@
 """Which requests the local server answers: it has no firewall, and every page in a browser can reach it."""
 
-import ipaddress
-import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -9,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local_aws.addresses import is_address, split_authority
 from local_aws.cors import Cors, is_allowed
 from videos.errors import ForbiddenHost, ForbiddenOrigin, VideoError
 from videos.web import api
@@ -22,6 +21,7 @@ class Guard:
     A page can give its own name our address, and is then of the same origin as we are: so Host must
     be ``localhost``, an address, or in ``allowed_hosts`` ("*" is any). A page can send forms
     to us without asking first (CSRF): so Origin must be allowed or ours. Apps and curl send none.
+    One GET changes something, too: Companion's, of ``api.REGISTERS``.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]) -> None:
@@ -30,13 +30,13 @@ class Guard:
         self._origins = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = self._objection(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        error = self._objection(scope, Headers(scope=scope)) if scope["type"] == "http" else None
         await (self._rejection(error, scope["method"]) if error else self._app)(scope, receive, send)
 
-    def _objection(self, method: str, headers: Headers) -> VideoError | None:
+    def _objection(self, scope: Scope, headers: Headers) -> VideoError | None:
         authority = headers.get("host", "")
-        host, origin = _host(authority), headers.get("origin")
-        if "*" not in self._hosts and host not in self._hosts and not _is_address(host):
+        (host, _), origin = split_authority(authority), headers.get("origin")
+        if "*" not in self._hosts and host not in self._hosts and not is_address(host):
             return ForbiddenHost(
                 f"The host {authority[:100]!r} is not allowed.",
                 suggestions=[
@@ -44,9 +44,14 @@ class Guard:
                     "Operator: name the host in ALLOWED_HOSTS, such as ALLOWED_HOSTS=laptop.local make run.",
                 ],
             )
-        if method in SAFE_METHODS or origin is None or is_allowed(origin, self._origins):
+        if not _may_change(scope["method"], scope["path"]):
             return None
-        if urlsplit(origin).netloc.lower() == authority.lower():
+        if origin is None:
+            # Of a browser's requests, a GET for a picture or by a link has no Origin, but says whose it is.
+            if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+                return None
+            origin = "another site"
+        if is_allowed(origin, self._origins) or urlsplit(origin).netloc.lower() == authority.lower():
             return None
         return ForbiddenOrigin(
             f"Pages of {origin[:100]!r} may not change anything here.",
@@ -63,15 +68,5 @@ class Guard:
         return response if method == "OPTIONS" else Cors(response, self._origins)
 
 
-def _host(authority: str) -> str:
-    """The name or address in the value of a Host header, in lower case; "" if that is malformed."""
-    matched = re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]:@/]+)(:\d*)?", authority)
-    return matched[1].strip("[]").lower() if matched else ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _may_change(method: str, path: str) -> bool:
+    return method not in SAFE_METHODS or (method == "GET" and path == api.REGISTERS)

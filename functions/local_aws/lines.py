@@ -10,7 +10,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from videos import wiring
 from videos.errors import Rejected, VideoError
 from videos.model import State, Video
-from videos.telemetry.logs import METRICS, STORAGE_DENIED, logger
+from videos.telemetry.logs import METRICS, STORAGE_DENIED, WEBHOOK, logger
 
 # These tell lines apart in CloudWatch, which mixes those of many functions and requests.
 FOR_MACHINES = frozenset(
@@ -84,6 +84,9 @@ def _sentence(message: str, fields: Mapping[str, Any], video: Video | None) -> s
             return "is completed"
         case "deleted", _:
             return "is deleted"
+        case _ if message == WEBHOOK:
+            told = f"{fields.get('event_type')}: {fields.get('outcome')} (attempt {fields.get('attempt')})"
+            return f"webhook {told} {fields.get('reason')}".rstrip()
         case _ if message == STORAGE_DENIED:
             return f"was not taken by storage: {fields.get('reason')} ({fields.get('code')})"
     return " ".join([message, *(f"{name}={value}" for name, value in fields.items() if value != "")])

@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from local_aws.addresses import Addresses
+
 FOLDER = Path(__file__).parents[2] / "clients" / "web"
 TYPES = {
     ".css": "text/css",
@@ -17,12 +19,12 @@ TYPES = {
 ANY_API = "https: http://localhost:* http://127.0.0.1:*"
 
 
-def routes(public_url: str, folder: Path = FOLDER) -> list[Route]:
+def routes(addresses: Addresses, folder: Path = FOLDER) -> list[Route]:
     """A route for each file of the page, and ``/``; none where the checkout's ``folder`` is missing."""
-    parts = urlsplit(public_url)
-    ours = f"'self' {parts.scheme}://{parts.netloc}"  # storage has the second, however the page was opened
 
     async def answer(request: Request) -> FileResponse:
+        base = urlsplit(addresses.base_url(request.scope))
+        ours = f"'self' {base.scheme}://{base.netloc}"  # storage has the second, however the page was opened
         file = folder / (request.scope["path"].removeprefix("/") or "index.html")
         # Another API keeps its files on hosts that are not known beforehand.
         hosts = ANY_API if "api" in request.query_params else ""

@@ -7,21 +7,22 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from local_aws.events import invoke, s3_event, scheduled_event, sqs_event, stream_event
+from local_aws.events import invoke, s3_event, scheduled_event, sqs_event, stream_event, webhook_event
 from videos.errors import Unavailable
-from videos.model import INBOX
+from videos.keys import INBOX
 from videos.policy import RECOVER_EVERY_S, VISIBILITY_S, pause_s
-from videos.ports import Job
+from videos.ports import Change, Job
 from videos.stores.local.folder import FolderStorage
 from videos.stores.local.jobs import SqliteJobs
 from videos.stores.local.records import SqliteVideos
 from videos.telemetry.logs import logger as log
 
 MAX_CHECKS = 2  # at a time
+MAX_WEBHOOKS = 8  # at a time; each may wait for its answer as long as CALL_TIMEOUT_S
 ENCODE_NICENESS = 19  # of transcodes and their media tools: checks and answers come first
 POLL_S = 1.0  # a delayed job may be this late, and a count; a new job rings
 MAX_CHANGES = 100  # in one event, as on AWS
@@ -31,8 +32,9 @@ GRACE_S = 3  # for running handlers to finish when the server is asked to stop
 class Workers:
     """Threads that invoke the event handlers.
 
-    ``interrupted`` gets the id of each video whose check or transcode ended with this process or the one
-    before, and whether it was the only one.
+    ``webhooks`` is their queue, if anybody receives them. ``interrupted`` gets the id of each video whose
+    check or transcode ended with this process or the one before, and whether it was the only one.
+    ``published`` gets the changes that were published.
     """
 
     def __init__(
@@ -42,13 +44,17 @@ class Workers:
         jobs: SqliteJobs,
         *,
         transcodes: int,
+        webhooks: SqliteJobs | None = None,
         interrupted: Callable[..., None] = lambda video_id, *, alone: None,  # noqa: ARG005
+        published: Callable[[Sequence[Change]], None] = lambda changes: None,  # noqa: ARG005
     ) -> None:
         self._interrupted = interrupted
+        self._published = published
         self._storage = storage
         self._videos = videos
         self._jobs = jobs
         self._uploads = jobs.beside("notifications")  # its jobs carry storage keys, not video ids
+        self._webhooks = webhooks
         self._bell = threading.Condition()
         self._rings = 0
         self._stopping = threading.Event()
@@ -59,6 +65,8 @@ class Workers:
             *[check] * MAX_CHECKS,
             *[self._transcode] * transcodes,
         ]
+        if webhooks:
+            loops += [partial(self._consume, webhooks, "deliver_webhook", webhook_event)] * MAX_WEBHOOKS
         self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
 
     def start(self) -> None:
@@ -83,6 +91,8 @@ class Workers:
 
     def _release_all(self) -> list[str]:
         """Put back what was being handled; returns the ids of its videos."""
+        if self._webhooks:
+            self._webhooks.release_all()
         uploads = [key.removeprefix(INBOX) for key in self._uploads.release_all()]
         return [*uploads, *self._jobs.release_all()]
 
@@ -159,6 +169,8 @@ class Workers:
                 if records := self._videos.outbox(limit=MAX_CHANGES):
                     invoke("publish_changes", stream_event(records), VISIBILITY_S)
                     self._videos.delivered(records)
+                    self.ring()  # it may have put a webhook
+                    self._published([change for one in records if (change := self._videos.change_of(one))])
                 else:
                     self._wait(rings)
             except Exception:

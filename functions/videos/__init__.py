@@ -5,10 +5,11 @@ Shared modules:
     errors       every error a caller handles
     model        what a video is, and the states it moves through
     fix          what is changed of a file that breaks the spec, if its uploader asked for that
+    keys         where the files of a video are stored
     quota        how much an owner may upload per day
     policy       timeouts, delays and retry limits
     suggestions  suggestions by who can act on them: users of iOS, Android, a computer; developers
-    ports        Storage, Videos, Jobs: the interfaces to storage, database and queue
+    ports        Storage, Videos, Jobs, Announcements: the interfaces to storage, database, queue, event bus
     mistakes     what an operator got wrong: one sentence, exit status 2
     tools        runs ffmpeg, ffprobe and libmagic
     service      what a step needs: ports, tools, spec, clock
@@ -20,6 +21,7 @@ Packages, by purpose:
     checking     measures a file and checks it against the spec
     making       produces the outputs of a clip
     mp4          reads and writes the MP4 format
+    telling      the events that changes of videos are told as
     stores       the ports' adapters: AWS, and a folder with SQLite
     web          HTTP: routing, tokens, and the JSON clients see
     telemetry    logs, metrics, counters

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class OnViolation(StrEnum):
+    """What becomes of a file that breaks the spec."""
+
+    REJECT = "reject"
+    FIX = "fix"  # it is changed to keep the spec, if it can be
+
+
 class Fit(StrEnum):
     """How a picture of another shape comes into the frame."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from videos import __version__
 from videos.errors import VideoError
@@ -31,6 +32,18 @@ def port(text: str) -> int:
     if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= MAX_PORT):
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to {MAX_PORT}, not {text[:20]!r}")
     return int(text)
+
+
+def public_url(text: str) -> str:
+    """The ``type`` of an argument that is the URL clients use; it may have a path."""
+    try:
+        parts = urlsplit(text)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an impossible port, or half an IPv6 address
+        is_valid = False
+    if not is_valid or re.search(r"[\s?#@]", text):
+        raise argparse.ArgumentTypeError(f"a URL is such as http://192.168.1.5:8000, not {text[:100]!r}")
+    return text.rstrip("/")
 
 
 @contextmanager

@@ -6,14 +6,16 @@ from enum import StrEnum
 from typing import Any, Self
 
 from videos.errors import Violation, WrongMove
+from videos.fix import Fit, Fix, OnViolation
+from videos.keys import inbox_key, outputs_prefix, sources_prefix
 
 
 class State(StrEnum):
     AWAITING_UPLOAD = "awaiting_upload"  # a ticket was issued
-    QUEUED = "queued"  # the file meets the spec and waits for a worker; playable if it could be copied
+    QUEUED = "queued"  # the file is accepted and waits for a worker; playable if it could be copied
     PROCESSING = "processing"  # a worker has started
     COMPLETED = "completed"  # every output is published
-    REJECTED = "rejected"  # the file breaks the spec
+    REJECTED = "rejected"  # the file breaks the spec, and is not fixed
     FAILED = "failed"  # processing failed after every retry
     EXPIRED = "expired"  # nothing was uploaded before the ticket expired
 
@@ -209,24 +211,6 @@ class Output:
     sheet: Sheet | None = None  # the sprite only
 
 
-# Keys need no record, which may be deleted.
-INBOX = "uploads/"
-
-
-def inbox_key(video_id: str) -> str:
-    """Where a ticket puts its file, until the check takes it."""
-    return f"{INBOX}{video_id}"
-
-
-def sources_prefix(video_id: str) -> str:
-    """The key prefix of what the checks took."""
-    return f"sources/{video_id}/"
-
-
-def outputs_prefix(video_id: str) -> str:
-    return f"outputs/{video_id}/"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
     """One upload and everything made from it. Immutable: a step creates the next version with ``to``.
@@ -237,14 +221,16 @@ class Video:
         version: the number of writes; ``Videos.update`` compares it: the only lock.
         external_id, custom: the app's own id of it and JSON object (as text); "" if it sent none.
         poster_time_s: the time in the video that its poster shows.
+        on_violation, fit: what to do with a file that breaks the spec, and how its picture fills the frame.
+        fixes: what is changed of the file first of all.
         blurhash: placeholder for the poster; "" until computed.
         progress: 0 to 100; never goes down.
         time_left_s: an estimate, while it is being processed.
         playable_at, completed_at: when the first and the last output were published.
         problems: the violations; records are stored under this field name.
-        failure: for operators, why it failed, or what proved it broken; never sent to clients, as it may
-            hold what a tool printed.
-        source: the file that the check took, or rejected; None before.
+        failure: for operators, why it failed or was rejected; never sent, as it may hold a tool's output.
+        source: the file that the check took, or rejected; None before. ``media`` measures it until it is
+            fixed, then the clip that it was made into.
         attempt: the check or transcode at work, which may publish; names its folders. "" if there is none.
         attempts: how many attempts failed through no fault of the file.
         exhausted: how often a tool ran into its limits, since the last success.
@@ -267,6 +253,9 @@ class Video:
     external_id: str = ""
     custom: str = ""
     poster_time_s: float = 0.0
+    on_violation: OnViolation = OnViolation.REJECT
+    fit: Fit = Fit.CONTAIN
+    fixes: tuple[Fix, ...] = ()
     blurhash: str = ""
     progress: int = 0
     time_left_s: float | None = None

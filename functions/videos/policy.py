@@ -22,12 +22,13 @@ POLL_PLAYABLE: Bands = ((5, 1000), (20, 3000), (inf, 10_000))  # the same; only 
 PROBE_TIMEOUT_S = 11.0  # a file of 6 MiB takes a tenth of a second
 COPY_TIMEOUT_S = 14.0  # 60 s of video take 0.2 s
 LADDER_TIMEOUT_S = 220.0  # 60 s of video take 40 s on two slow cores
-FIX_TIMEOUT_S = 600.0  # for all runs of a fix; 60 s of 4K at 60 fps take 240 s on two slow cores
+FIX_TIMEOUT_S = 420.0  # for all runs of a fix; 60 s of 4K at 60 fps take 140 s on two cores, in HEVC and HDR
 PROBES_A_CHECK = 4  # packets, those that are missing, streams and a keyframe, all keyframes
 COPIES_AN_ATTEMPT = 3  # the sound, if it is encoded; with colour tags; if that fails, without
 CHECK_S = PROBES_A_CHECK * PROBE_TIMEOUT_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S
-# The probe measures loudness.
-TRANSCODE_S = COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S + LADDER_TIMEOUT_S
+# Of what was fixed too, the copies and the ladder are made. The last probe measures loudness.
+FIX_S = FIX_TIMEOUT_S + PROBES_A_CHECK * PROBE_TIMEOUT_S
+TRANSCODE_S = FIX_S + COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S + LADDER_TIMEOUT_S
 
 # ── One attempt at a check or a transcode
 PROGRESS_STEP_S = 1.0  # progress is written at most this often
@@ -56,7 +57,16 @@ MAX_EXHAUSTED = (
 )
 MAX_RECEIVES = 20  # deliveries of a job before it is a dead letter; the record gives up before
 
-# ── The queue
+# ── Webhooks
+CONNECT_TIMEOUT_S = 3.0  # for the name and for the connection, each
+CALL_TIMEOUT_S = 10.0  # for all of a call
+# After the first failed attempt, the second …; then it is a dead letter, a day after the event.
+DELIVERY_PAUSES_S = (5, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 32_400)
+MAX_DELIVERIES = len(DELIVERY_PAUSES_S) + 1
+DELIVERY_VISIBILITY_S = 180  # six times the function's timeout, as AWS recommends
+
+# ── The queues
+MAX_HIDDEN_S = 43_200  # how long SQS hides a message at most
 MAX_DELAY_S = 900  # SQS's maximum delay
 MAX_PAUSE_S = 60
 VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as AWS recommends
@@ -64,6 +74,7 @@ VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as A
 assert PROGRESS_STEP_S < HEARTBEAT_S
 assert 2 * HEARTBEAT_S < LEASE_S, "one heartbeat may be lost"
 assert CHECK_S < LEASE_S, "a check writes no heartbeat"
+assert HEARTBEAT_S + PROBES_A_CHECK * PROBE_TIMEOUT_S < LEASE_S, "nor does the check of what was fixed"
 assert COPIES_AN_ATTEMPT * COPY_TIMEOUT_S + PROBE_TIMEOUT_S < LEASE_S, "a stream copy writes no heartbeat"
 assert timedelta(seconds=LEASE_S) < SILENCE_LIMIT < QUEUE_TIMEOUT
 assert timedelta(seconds=HEARTBEAT_S) < WATCH_STEP < SILENCE_LIMIT
@@ -72,6 +83,10 @@ assert CLEAN_UP_AFTER_S <= MAX_DELAY_S
 assert MAX_PAUSE_S <= MAX_DELAY_S
 assert MAX_FAILURES + MAX_LOST + MAX_EXHAUSTED < MAX_RECEIVES, "the record gives up before the queue"
 assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second delivery during an attempt"
+assert DELIVERY_PAUSES_S[0] <= MAX_DELAY_S, "the first retry is a message of its own"
+assert max(DELIVERY_PAUSES_S) < MAX_HIDDEN_S
+assert CALL_TIMEOUT_S < DELIVERY_VISIBILITY_S, "no second delivery during a call"
+assert sum(DELIVERY_PAUSES_S) > timedelta(days=1).total_seconds(), "a receiver may be down for a day"
 
 
 def poll_after_ms(age_s: float, bands: Bands) -> int:

@@ -1,7 +1,7 @@
-"""The interfaces to storage, database and queue, as three Protocols.
+"""The interfaces to storage, database, queues and event bus, as five Protocols.
 
 The docstrings are the contract; tests/test_contract.py checks it on every adapter:
-``aws`` (S3, DynamoDB, SQS) and ``local`` (a folder, SQLite).
+``aws`` (S3, DynamoDB, SQS, EventBridge) and ``local`` (a folder, SQLite).
 
 Adapters raise ``Unavailable`` when a dependency does not answer. No boto3 or sqlite3
 error leaves an adapter.
@@ -28,6 +28,7 @@ class Ticket:
     POST: a multipart form of ``fields``, in order, then the file as the field ``file``.
     PUT: the raw bytes, with exactly ``headers``. An answer of 412 says that the file is there already.
     Every HTTP client sends Content-Length by itself, so it is never among them, even where it is signed.
+    ``url`` is absolute, or the path of storage that has the address of the API.
     """
 
     method: Literal["POST", "PUT"]
@@ -83,7 +84,7 @@ class Storage(Protocol):
     ) -> str:
         """A signed URL that anyone can GET until it expires; served as ``content_type``, with ranges.
 
-        It is good for ``method`` alone.
+        It is good for ``method`` alone. Like a ticket's, it may be a path.
         """
 
     def stat(self, key: str) -> StoredObject:
@@ -257,3 +258,93 @@ class Jobs(Protocol):
 
     def stats(self) -> QueueStats:
         """Message counts; approximate on SQS. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a video, as everybody who wants to know is told of it.
+
+    ``telling.events`` makes them, of changes.
+
+    Attributes:
+        id: the same however often the event is told.
+        type: such as ``video.playable``.
+        version: that of the record; events of one video happened in its order.
+        owner: who may know of it; "" if the video has no owner.
+        body: the JSON that is told, the same on every way.
+    """
+
+    id: str
+    type: str
+    video_id: str
+    version: int
+    owner: str
+    at: datetime
+    body: str
+
+
+class Announcements(Protocol):
+    """Where events are told to whoever listens."""
+
+    def announce(self, events: Sequence[Event]) -> None:
+        """Tell the events, those of one video in the order given. Durable once this returns.
+
+        Raises:
+            Unavailable: some were told, others not; announce all of them again, in the same order.
+                Nobody was told of an event before an earlier one of the same video.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """An event on its way to the receiver of webhooks: the JSON of this is the message in a queue.
+
+    Attributes:
+        attempts: how many have failed so far.
+        reason: why the last one failed; "" before.
+    """
+
+    event: Event
+    attempts: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One delivery of a letter, as a ``Job`` is one of a job."""
+
+    letter: Letter
+    receipt: str
+    receives: int
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the event this is, from 1."""
+        return self.letter.attempts + self.receives
+
+
+class Deliveries(Protocol):
+    """Events on their way to the receiver of webhooks. Delivers each at least once, as ``Jobs`` does.
+
+    An event is delivered for the first time once the earlier ones of its video were attempted, whatever
+    came of that. Retries come whenever they come.
+    """
+
+    def put(self, event: Event) -> None:
+        """Add an event, behind the earlier ones of its video. Durable once this returns."""
+
+    def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:
+        """Deliver the letter again after ``delay_s``; the later events of its video do not wait for that.
+
+        Returns:
+            Whether this message is done with. If not, it must be reported as failed.
+        """
+
+    def bury(self, letter: Letter) -> None:
+        """Add a letter to the dead-letter queue. Durable once this returns."""
+
+    def dead(self, *, limit: int = 10) -> list[Letter]:
+        """Letters in the dead-letter queue; they stay there."""
+
+    def redrive(self) -> int:
+        """Deliver every dead letter again, as if it was never attempted; returns how many."""

@@ -1,4 +1,4 @@
-"""What a step needs: the three ports, the media tools, the spec and a clock."""
+"""What a step needs: the ports, the media tools, the spec and a clock."""
 
 import tempfile
 import time
@@ -11,7 +11,8 @@ from pathlib import Path
 from videos import policy
 from videos.checking.rules import SPEC, Spec
 from videos.errors import StorageFull
-from videos.ports import Jobs, Storage, Videos
+from videos.fix import OnViolation
+from videos.ports import Announcements, Deliveries, Jobs, Storage, Videos
 from videos.quota import UNLIMITED, Quota
 from videos.tools import MediaTools
 
@@ -21,10 +22,28 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """Who receives webhooks.
+
+    Attributes:
+        secrets: one, or two while one is replaced; none in a function that only queues deliveries.
+        allows_private: whether ``url`` may be plain HTTP, and lead to a private address.
+    """
+
+    url: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    allows_private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One per process, created by ``wiring``; tests create their own.
 
     Attributes:
+        announcements: where events are told; None if nowhere.
+        deliveries: the queue of webhooks; None if there is none.
+        receiver: who receives them; None if nobody does.
+        public_url: base of the URLs in events.
         ticket_ttl: how long after its ticket an upload may start.
         link_ttl_s: how long a signed playback URL is valid.
         silence_limit: how long a video may go without a write before ``recover_videos`` checks it.
@@ -32,6 +51,7 @@ class Service:
             longer backlog is re-queued, less and less often.
         max_failures: attempts that fail through no fault of the file before a video is marked failed.
         max_lost: attempts that end with their worker before a video is marked failed.
+        on_violation: what to do with a file that breaks the spec, unless the request for its ticket says.
         quota: what one owner may upload per day.
         now: the current time in UTC.
         monotonic: a monotonic clock in seconds, to measure durations.
@@ -42,8 +62,13 @@ class Service:
     storage: Storage
     videos: Videos
     jobs: Jobs
+    announcements: Announcements | None = None
+    deliveries: Deliveries | None = None
+    receiver: Receiver | None = None
+    public_url: str = ""
     tools: MediaTools = field(default_factory=MediaTools)
     spec: Spec = SPEC
+    on_violation: OnViolation = OnViolation.REJECT
     quota: Quota = UNLIMITED
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic

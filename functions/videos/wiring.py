@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from videos.checking.rules import SPEC, Spec
+from videos.fix import OnViolation
 from videos.quota import Quota
-from videos.service import Service
+from videos.service import Receiver, Service
+from videos.telling.call import read_target
+from videos.telling.signing import read_secrets, secret_of
 from videos.tools import MediaTools
 from videos.web.tokens import Access, Keys
 
@@ -84,19 +87,33 @@ def make_service(env: Mapping[str, str]) -> Service:
     VIDEO_TABLE          aws: the table of records
     JOB_QUEUE_URL        aws: the queue of transcode jobs
     DEAD_LETTER_URL      aws: its dead-letter queue
+    EVENT_BUS            aws: the EventBridge bus that is told of events, by name or ARN; default: none is
     PUBLIC_STORAGE_URL   aws: the storage endpoint for clients, if it differs from ours (emulators)
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
-    PUBLIC_URL           local: base URL of the storage routes
+    PUBLIC_URL           base URL of links in events; local: of the storage routes, too; by default, they have
+                         that of each request
+    LOCAL_URL            local: base URL of links in events without PUBLIC_URL
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
+    MAX_FIX_BYTES        the largest file that is accepted to be fixed; default 104857600
+    ON_VIOLATION         ``reject`` (default) or ``fix``: for uploads that do not say
     QUOTA_UPLOADS_PER_DAY, QUOTA_BYTES_PER_DAY   quota of each owner; default 0: no limit
+    WEBHOOK_URL          who receives webhooks; default: nobody
+    WEBHOOK_SECRET       signs them: whsec_ and base64; two, comma-separated, while one is replaced; local:
+                         default is one of the data folder's own
+    WEBHOOK_ALLOW_PRIVATE  ``yes``: the URL may be http, and lead to a private address; default on a laptop.
+                         Refused on AWS, but not in an emulator
+    DELIVERY_QUEUE_URL, RETRY_QUEUE_URL, DEAD_DELIVERY_URL   aws: the queues of webhooks
 
     Raises:
         SystemExit: a setting is missing or invalid; the message names it.
     """
+    own_secret = ""
     match env.get("STORAGE_MODE", "aws"):
         case "aws":  # deferred imports: local mode starts without boto3
+            from videos.stores.aws.deliveries import SqsDeliveries
             from videos.stores.aws.dynamodb import DynamoVideos
+            from videos.stores.aws.eventbridge import EventBridgeAnnouncements
             from videos.stores.aws.s3 import S3Storage
             from videos.stores.aws.sqs import SqsJobs
 
@@ -106,8 +123,14 @@ def make_service(env: Mapping[str, str]) -> Service:
                 ),
                 videos=DynamoVideos(_required(env, "VIDEO_TABLE")),
                 jobs=SqsJobs(_required(env, "JOB_QUEUE_URL"), env.get("DEAD_LETTER_URL")),
+                announcements=EventBridgeAnnouncements(bus) if (bus := env.get("EVENT_BUS")) else None,
+                deliveries=SqsDeliveries(queue, env.get("RETRY_QUEUE_URL"), env.get("DEAD_DELIVERY_URL"))
+                if (queue := env.get("DELIVERY_QUEUE_URL"))
+                else None,
             )
         case "local":
+            from videos.stores.local.announcements import SqliteAnnouncements
+            from videos.stores.local.deliveries import SqliteDeliveries
             from videos.stores.local.disk import make_folder, make_private, translate_errors
             from videos.stores.local.folder import FolderStorage
             from videos.stores.local.jobs import SqliteJobs
@@ -120,24 +143,36 @@ def make_service(env: Mapping[str, str]) -> Service:
                 make_private(folder)
                 make_folder(workspace)
             database = folder / DATABASE
+            key = secret(folder)
+            own_secret = secret_of(key)
             service = Service(
-                storage=FolderStorage(folder, env.get("PUBLIC_URL", "http://localhost:8000"), secret(folder)),
+                storage=FolderStorage(folder, env.get("PUBLIC_URL", ""), key),
                 videos=SqliteVideos(database),
                 jobs=SqliteJobs(database),
+                announcements=SqliteAnnouncements(database),
+                deliveries=SqliteDeliveries(database),
                 workspace=workspace,
             )
         case other:
             raise SystemExit(f"STORAGE_MODE is {other!r}; use 'aws' or 'local'.")
-    return replace(service, tools=media_tools(env), spec=_spec(env), quota=_quota(env))
+    return replace(
+        service,
+        receiver=_receiver(env, own_secret),
+        public_url=(env.get("PUBLIC_URL") or env.get("LOCAL_URL", "")).rstrip("/"),
+        tools=media_tools(env),
+        spec=_spec(env),
+        on_violation=_on_violation(env),
+        quota=_quota(env),
+    )
 
 
 def _local_folder(env: Mapping[str, str]) -> Path:
     return Path(env.get("LOCAL_FOLDER", ".data")).resolve()
 
 
-def check_settings() -> tuple[MediaTools, Spec]:
+def check_settings() -> tuple[MediaTools, Spec, OnViolation]:
     """The settings for checking a file on disk, without storage, table or queue."""
-    return media_tools(os.environ), _spec(os.environ)
+    return media_tools(os.environ), _spec(os.environ), _on_violation(os.environ)
 
 
 def _required(env: Mapping[str, str], name: str) -> str:
@@ -148,13 +183,25 @@ def _required(env: Mapping[str, str], name: str) -> str:
 
 def _spec(env: Mapping[str, str]) -> Spec:
     try:
-        return replace(
+        spec = replace(
             SPEC,
             max_bytes=int(env.get("MAX_BYTES") or SPEC.max_bytes),
+            max_fix_bytes=int(env.get("MAX_FIX_BYTES") or SPEC.max_fix_bytes),
             max_duration_s=float(env.get("MAX_DURATION_S") or SPEC.max_duration_s),
         )
     except ValueError as error:
-        raise SystemExit(f"MAX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+        raise SystemExit(f"MAX_BYTES, MAX_FIX_BYTES and MAX_DURATION_S must be numbers: {error}.") from None
+    if spec.max_fix_bytes < spec.max_bytes:
+        raise SystemExit("MAX_FIX_BYTES must be at least MAX_BYTES.")
+    return spec
+
+
+def _on_violation(env: Mapping[str, str]) -> OnViolation:
+    wish = env.get("ON_VIOLATION") or OnViolation.REJECT
+    try:
+        return OnViolation(wish)
+    except ValueError:
+        raise SystemExit(f"ON_VIOLATION is {wish!r}; use 'reject' or 'fix'.") from None
 
 
 def _quota(env: Mapping[str, str]) -> Quota:
@@ -165,6 +212,33 @@ def _quota(env: Mapping[str, str]) -> Quota:
             f"QUOTA_UPLOADS_PER_DAY and QUOTA_BYTES_PER_DAY must be integers: {error}."
         ) from None
     return Quota(uploads=limits[0], size_bytes=limits[1])
+
+
+def _receiver(env: Mapping[str, str], own_secret: str) -> Receiver | None:
+    """``own_secret``: of the data folder; "" on AWS."""
+    url, secret = env.get("WEBHOOK_URL"), env.get("WEBHOOK_SECRET") or own_secret
+    if not url:
+        return None
+    if not secret:  # of a function that only queues what another sends: a mistake in them does not stop it
+        return Receiver(url=url)
+    match env.get("WEBHOOK_ALLOW_PRIVATE") or ("yes" if own_secret else "no"):
+        case "yes" if not own_secret and not env.get("AWS_ENDPOINT_URL"):
+            raise SystemExit("WEBHOOK_ALLOW_PRIVATE is not for AWS: webhooks would reach private addresses.")
+        case ("yes" | "no") as allowed:
+            allows_private = allowed == "yes"
+        case other:
+            raise SystemExit(f"WEBHOOK_ALLOW_PRIVATE is {other!r}; use 'yes' or 'no'.")
+    try:
+        read_target(url, allows_private=allows_private)
+    except ValueError as error:
+        raise SystemExit(f"WEBHOOK_URL is invalid: {error}.") from None
+    try:
+        secrets = read_secrets(secret)
+    except ValueError as error:
+        raise SystemExit(
+            f"WEBHOOK_SECRET must be one or two secrets, each whsec_ and 24 to 64 bytes in base64: {error}."
+        ) from None
+    return Receiver(url=url, secrets=secrets, allows_private=allows_private)
 
 
 def _access(env: Mapping[str, str]) -> Access | None:

@@ -6,7 +6,7 @@ import { mock, test } from "node:test";
 
 import { TikToken, TikTokenError, preflightFromAsset } from "../../clients/javascript/tiktoken.js";
 
-const { SERVER, GOOD_CLIP, FAST_CLIP } = process.env;
+const { SERVER, GOOD_CLIP, LONG_CLIP, FAST_CLIP } = process.env;
 const api = new TikToken(SERVER);
 
 async function clip(path = GOOD_CLIP) {
@@ -171,6 +171,45 @@ test("a dropped upload is sent again with the same ticket", async (t) => {
   assert.equal((await api.follow(id)).state, "completed");
 });
 
+test("a ticket that got lost is asked for again, if it has a key, and is the same one", async (t) => {
+  withoutPauses(t);
+  const notes = [];
+  const noted = noting(notes);
+  let isLost = false;
+  const deaf = async (...request) => {
+    const answer = await noted(...request);
+    if (isLost) return answer;
+    isLost = true;
+    throw unreachable();
+  };
+  const idempotencyKey = crypto.randomUUID();
+
+  const { id } = await new TikToken(SERVER, { fetch: deaf }).upload(await clip(), { idempotencyKey });
+
+  const asked = notes.filter(({ url, method }) => method === "POST" && url.endsWith("/upload"));
+  assert.deepEqual(asked.map(({ status, headers }) => [status, headers["Idempotency-Key"]]), [[201, idempotencyKey], [201, idempotencyKey]]);
+  const repeat = await api.requestUpload({ filename: basename(GOOD_CLIP), content_type: "video/mp4", size: (await clip()).size }, { idempotencyKey });
+  assert.equal(repeat.id, id);
+});
+
+test("a ticket that got lost is asked for once without a key", async (t) => {
+  withoutPauses(t);
+  const offline = new TikToken(SERVER, { fetch: first([unreachable()]) });
+
+  await assert.rejects(offline.upload(await clip()), isNetworkError);
+});
+
+test("a PUT that meets an earlier one is sent again", async (t) => {
+  withoutPauses(t);
+  const conflict = "<Error><Code>ConditionalRequestConflict</Code><Message>Go on.</Message></Error>"; // as S3 says it
+  const answers = [{ status: 409, body: conflict }, { status: 412, body: "" }];
+  const racing = new TikToken(SERVER, { send: async () => answers.shift() });
+
+  await racing.upload(await clip(), { request: { method: "PUT" } });
+
+  assert.deepEqual(answers, []);
+});
+
 test("an upload is given up after its retries", async (t) => {
   withoutPauses(t);
   let tries = 0;
@@ -232,12 +271,156 @@ test("an upload can be aborted", async () => {
 
 // ── Follow ───────────────────────────────────────────────────────────────────────
 
+/** A client, the paths that it asks for, and `fetch` with something else for its event streams. */
+function listening(onEvents = (...request) => fetch(...request)) {
+  const asked = [];
+  const told = async (url, init) => {
+    const { pathname } = new URL(url);
+    asked.push(pathname.split("/").pop());
+    return pathname === "/events" ? onEvents(url, init) : fetch(url, init);
+  };
+  return { api: new TikToken(SERVER, { fetch: told }), times: (name) => asked.filter((one) => one === name).length };
+}
+
+const noEvents = async () => Response.json({ error: "No such route.", code: "unknown_route" }, { status: 404 });
+
+test("a video is followed by events, and its status is read but a few times", async () => {
+  const { api: listener, times } = listening();
+  const statuses = [];
+
+  const { id } = await listener.upload(await clip(LONG_CLIP));
+  const last = await listener.follow(id, { onStatus: (status) => statuses.push(status) });
+
+  assert.equal(last.state, "completed");
+  assert.deepEqual(statuses.at(-1), last);
+  const progress = statuses.map((status) => status.progress);
+  assert.deepEqual(progress, progress.toSorted((one, other) => one - other));
+  assert.ok(statuses.filter(({ state }) => state === "processing").length > 2, "its progress is told");
+  assert.equal(times("events"), 1);
+  assert.ok(times("status") <= 4, `at first, once listening, playable, completed: ${times("status")}`);
+});
+
+test("videos that are followed at the same time share one stream, which ends with the last", async () => {
+  let streams = 0;
+  const { api: listener, times } = listening(async (url, init) => {
+    streams += 1;
+    init.signal.addEventListener("abort", () => (streams -= 1));
+    return fetch(url, init);
+  });
+  const file = await clip();
+
+  const ids = await Promise.all([1, 2, 3].map(async () => (await listener.upload(file)).id));
+  const ended = await Promise.all(ids.map((id) => listener.follow(id)));
+
+  assert.deepEqual(ended.map(({ state }) => state), ["completed", "completed", "completed"]);
+  assert.deepEqual([times("events"), streams], [1, 0]);
+});
+
+test("what happens between a status and its place in an open stream is not missed", async () => {
+  let isLate = false;
+  let opened;
+  const open = new Promise((resolve) => (opened = resolve));
+  const late = async (url, init) => {
+    const answer = await fetch(url, init);
+    if (url.endsWith("/events")) opened();
+    if (isLate && url.endsWith("/status")) {
+      isLate = false;
+      await api.follow(id); // it is completed, and everybody was told, before this answer is read
+    }
+    return answer;
+  };
+  const listener = new TikToken(SERVER, { fetch: late });
+  const stop = new AbortController();
+  const other = await listener.requestUpload({ filename: "a.mp4", content_type: "video/mp4", size: 1000 });
+  const waiting = listener.follow(other.id, { signal: stop.signal }).catch(() => {});
+  await open;
+  const { id } = await listener.upload(await clip());
+  isLate = true;
+
+  const last = await listener.follow(id);
+
+  assert.equal(last.state, "completed");
+  stop.abort();
+  await waiting;
+});
+
+test("where the service has no stream, it is asked for once", async () => {
+  const { api: listener, times } = listening(noEvents);
+  const file = await clip();
+
+  for (let times = 0; times < 2; times += 1) {
+    const { id } = await listener.upload(file);
+    assert.equal((await listener.follow(id)).state, "completed");
+  }
+
+  assert.equal(times("events"), 1);
+  assert.ok(times("status") > 4);
+});
+
+test("a stream that drops is opened again, and nothing is missed", async () => {
+  const { api: listener, times } = listening(async () => {
+    const start = (stream) => {
+      stream.enqueue(new TextEncoder().encode(":\n\n"));
+      setTimeout(() => stream.error(unreachable()), 20);
+    };
+    return new Response(new ReadableStream({ start }));
+  });
+
+  const { id } = await listener.upload(await clip(LONG_CLIP));
+  const last = await listener.follow(id);
+
+  assert.equal(last.state, "completed");
+  assert.ok(times("events") > 1);
+  assert.ok(times("status") > 2, "it polls meanwhile");
+});
+
+test("a silent stream is given up", async (t) => {
+  withoutPauses(t);
+  const stop = new AbortController();
+  const start = (stream) => stream.enqueue(new TextEncoder().encode(":\n\n"));
+  const { api: listener } = listening(async () => new Response(new ReadableStream({ start, cancel: () => stop.abort() })));
+  const { id } = await listener.requestUpload({ filename: "a.mp4", content_type: "video/mp4", size: 1000 });
+
+  await assert.rejects(listener.follow(id, { signal: stop.signal }), { name: "AbortError" });
+});
+
+for (const [kind, onEvents] of Object.entries({
+  "never answers": () => new Promise(() => {}),
+  "cannot be streamed": async () => ({ ok: true, status: 200, headers: new Headers(), body: null }),
+  "is refused": async () => Response.json({ error: "Too many.", code: "too_many_requests" }, { status: 429 }),
+  "sends what is no event": async () => new Response("data: {\n\ndata: null\n\n"),
+})) {
+  test(`a stream that ${kind} holds nothing up`, async () => {
+    const { api: listener } = listening(onEvents);
+
+    const { id } = await listener.upload(await clip());
+
+    assert.equal((await listener.follow(id)).state, "completed");
+  });
+}
+
+test("following that is aborted leaves no stream open", async () => {
+  const stop = new AbortController();
+  let isOver = false;
+  const { api: listener } = listening(async (url, init) => {
+    init.signal.addEventListener("abort", () => (isOver = true));
+    const answer = await fetch(url, init);
+    setTimeout(() => stop.abort(), 50);
+    return answer;
+  });
+  const { id } = await listener.requestUpload({ filename: "a.mp4", content_type: "video/mp4", size: 1000 });
+
+  await assert.rejects(listener.follow(id, { signal: stop.signal }), { name: "AbortError" });
+  assert.ok(isOver);
+});
+
 test("a video is asked for as often as the service says", async (t) => {
   const asked = withoutPauses(t);
   const [notes, statuses] = [[], []];
   const stop = new AbortController();
   const { id } = await api.requestUpload({ filename: "a.mp4", content_type: "video/mp4", size: 1000 });
   const watching = async (...request) => {
+    if (request[0].endsWith("/events")) return noEvents();
     if (notes.length === 3) stop.abort();
     return noting(notes)(...request);
   };

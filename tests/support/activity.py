@@ -2,10 +2,13 @@
 
 import io
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -13,20 +16,27 @@ import boto3
 import pytest
 
 from local_aws.events import api_event, invoke, s3_event, scheduled_event, sqs_event, stream_event
-from support import stream
+from support import letters, stream
 from support.issuer import AUDIENCE, Issuer
+from support.media_tools import TOOLS, fake_tool
 from support.polled import PolledSqsJobs
+from support.receiver import Receiver
+from support.samples import an_event
 from videos import wiring
 from videos.errors import ToolFailed
 from videos.model import State, Video
-from videos.ports import Job
+from videos.ports import Job, Letter
 from videos.quota import Quota
+from videos.service import Receiver as ReceiverSettings
 from videos.service import Service
 from videos.steps.attempts import begin
+from videos.stores.aws.deliveries import SqsDeliveries
 from videos.stores.aws.dynamodb import DynamoVideos
+from videos.stores.aws.eventbridge import EventBridgeAnnouncements
 from videos.stores.aws.s3 import S3Storage
 from videos.telemetry.logs import logger
 
+SECRET = f"whsec_{b64encode(b'n' * 32).decode()}"
 TRACE = "1-5e1b4151-5ac6c58f5b5dbd1f3c7a1e02"
 
 
@@ -63,18 +73,25 @@ class Driver:
         jobs = fake_aws.new_jobs()
         activity.names |= {"bucket": bucket, "table": table}
         activity.names |= {"queue": jobs._queue_url, "dead": jobs._dead_letter_url}
+        deliveries = fake_aws.new_deliveries()
+        activity.names |= {"bus": bucket, "deliveries": deliveries._queue_url}
+        activity.names |= {"retries": deliveries._retry_url, "dead deliveries": deliveries._dead_letter_url}
         self.service = Service(
             storage=S3Storage(bucket),
             videos=DynamoVideos(table),
             jobs=PolledSqsJobs(jobs._queue_url, jobs._dead_letter_url),
+            announcements=EventBridgeAnnouncements(bucket),
+            deliveries=deliveries,
+            receiver=_settings("http://localhost:9/"),
             tools=wiring.media_tools({}),
             now=lambda: datetime.now(UTC) + self.later,
         )
 
     def note(self, params: dict[str, Any], event_name: str, **_: Any) -> None:
         _, service, operation = event_name.split(".")
-        if service == "dynamodb-streams":  # read by what calls the function
-            return
+        if service == "dynamodb-streams" or operation in ("ReceiveMessage", "DeleteMessage"):
+            return  # by what calls the function
+        service = {"eventbridge": "events"}.get(service, service)  # as policies call it
         self.activity.asked.append(Asked(self.function, service, operation, dict(params)))
 
     def call(self, function: str, event: dict[str, Any]) -> Any:
@@ -112,6 +129,21 @@ class Driver:
             self.call("publish_changes", stream_event(batch))
             stream.delivered(self.service.videos, batch)
 
+    def tell(self, status: int, *, attempts: int = 0) -> None:
+        """Deliver the next webhook, after so many attempts, to a receiver that answers so."""
+        deliveries = self.service.deliveries
+        assert isinstance(deliveries, SqsDeliveries)
+        self.function = ""
+        if attempts:
+            event = an_event(f"v-{status}", 1)
+            deliveries._send(deliveries._retry_url, Letter(event=event, attempts=attempts))
+        message = letters.receive(deliveries, retries_only=bool(attempts))
+        assert message
+        with Receiver(lambda *_: status) as receiver, self.changed(receiver=_settings(receiver.url)):
+            answer = self.call("deliver_webhook", message.event)
+        if not answer["batchItemFailures"]:
+            letters.done(deliveries, message)
+
     def transcode(self, video_id: str, *, receives: int = 1) -> None:
         self.call("transcode_video", sqs_event(Job(video_id=video_id, receipt="r", receives=receives)))
 
@@ -121,8 +153,8 @@ class Driver:
         self.send(video_id, file)
         return video_id
 
-    def checked(self, file: bytes) -> str:
-        video_id = self.sent(file)
+    def checked(self, file: bytes, **wanted: Any) -> str:
+        video_id = self.sent(file, **wanted)
         self.check(video_id)
         return video_id
 
@@ -178,6 +210,7 @@ def record(fake_aws: Any, good: bytes, refused: bytes, table: dict[str, Any]) ->
     session.register("before-parameter-build", note)
     app = Driver(fake_aws, activity)
     fake_aws.make_bucket(activity.names["bucket"])
+    fake_aws.make_bus(activity.names["bus"])
     fake_aws.dynamodb.create_table(TableName=activity.names["table"], **table)
     handler = logger.registered_handler
     before = handler.setStream(written)  # type: ignore[attr-defined]
@@ -195,12 +228,23 @@ def record(fake_aws: Any, good: bytes, refused: bytes, table: dict[str, Any]) ->
     return activity
 
 
+def _settings(url: str) -> ReceiverSettings:
+    return ReceiverSettings(url=url, secrets=(SECRET,), allows_private=True)
+
+
 def _take_every_path(app: Driver, good: bytes, refused: bytes) -> None:
     # What most videos do.
     plain = app.checked(good)
     app.transcode(plain)
     app.publish()
     app.activity.first = list(app.activity.asked)
+
+    # What becomes of webhooks.
+    app.tell(204)
+    for status in (500, 410, 204):
+        app.tell(status, attempts=1)
+    app.tell(500)
+    app.tell(500, attempts=9)
 
     # What apps ask.
     app.api("read_video", "GET", f"/videos/{plain}/status")
@@ -216,6 +260,14 @@ def _take_every_path(app: Driver, good: bytes, refused: bytes) -> None:
         app.ticket()
         app.form(refused)
         app.api("read_video", "GET", "/videos")
+
+    # A clip that is fixed, by a second attempt from what the first has published.
+    to_fix = app.checked(refused, on_violation="fix")
+    with TemporaryDirectory() as folder:
+        killed = fake_tool(Path(folder), TOOLS.ffmpeg, asked_for="360p")
+        with app.broken(ffmpeg=str(killed)):
+            app.transcode(to_fix)
+    app.transcode(to_fix, receives=2)
 
     # What goes wrong with files.
     left = f"outputs/{plain}/0123456789ab/720p.mp4"  # by an attempt that was killed

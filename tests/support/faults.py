@@ -99,6 +99,8 @@ class Worker:
             storage=_Port(self, "file", service.storage),
             videos=_Port(self, "record", service.videos),
             jobs=_Port(self, "job", service.jobs),
+            announcements=_Port(self, "event", service.announcements),
+            deliveries=_Port(self, "webhook", service.deliveries),
         )
 
     def call(self, name: str, work: Work) -> Any:
@@ -132,6 +134,11 @@ def service_here() -> Service:
     """What ``wiring.service`` is for the handlers: that of the worker in this thread."""
     service: Service = _here.worker.service
     return service
+
+
+def by_worker(name: str, work: Work) -> Any:
+    """A call of the worker in this thread."""
+    return _here.worker.call(name, work)
 
 
 class _Port:

@@ -15,8 +15,8 @@ def ticketed(service, *, size=1024**2, **wanted):
     return video
 
 
-def uploaded(service, file: Path):
-    video = ticketed(service)
+def uploaded(service, file: Path, **wanted):
+    video = ticketed(service, **wanted)
     service.storage.save(file, video.inbox_key, content_type="video/mp4")
     return video
 

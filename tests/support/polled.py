@@ -9,7 +9,13 @@ class PolledSqsJobs(SqsJobs):
     """With the two methods of ``SqliteJobs`` that deliver jobs."""
 
     def receive(self) -> Job | None:
-        for message in self._receive(self._queue_url, AttributeNames=["ApproximateReceiveCount"]):
+        with translate_errors("SQS"):
+            answer = self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                WaitTimeSeconds=self._wait_s,
+            )
+        for message in answer.get("Messages", []):
             return Job(
                 video_id=video_id_of(message),
                 receipt=message["ReceiptHandle"],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from support.pipeline import uploaded
 from videos import wiring
+from videos.fix import OnViolation
 from videos.making.outputs import copy_name
 from videos.model import State, Video
 from videos.steps.check_upload import check_upload
@@ -46,10 +47,10 @@ class Published:
         return {name: path for name, path in self.files.items() if path.suffix == ".jpg"}
 
 
-def publish(upload: Path, folder: Path) -> Published:
+def publish(upload: Path, folder: Path, on_violation: OnViolation | None = None) -> Published:
     """Upload, check and transcode in ``folder``, with the real tools."""
     service = wiring.make_service({"STORAGE_MODE": "local", "LOCAL_FOLDER": str(folder)})
-    checked = check_upload(uploaded(service, upload).id, service)
+    checked = check_upload(uploaded(service, upload, on_violation=on_violation).id, service)
     assert checked.state is State.QUEUED, checked.problems
     video = transcode_video(checked.id, service)
     paths = [service.storage.path(key) for key in service.storage.keys(video.outputs_prefix)]

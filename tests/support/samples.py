@@ -1,11 +1,12 @@
 """Sample records, files, charges and tickets."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from videos.errors import Violation
 from videos.model import Audio, Media, Output, State, StoredObject, Video
-from videos.ports import Ticket
+from videos.ports import Event, Ticket
 from videos.quota import Charge, Quota
 from videos.suggestions import SuggestionsFor
 
@@ -70,6 +71,15 @@ def a_full_video() -> Video:
             ),
         ),
         failure="ffmpeg was killed by signal 9.",
+    )
+
+
+def an_event(video_id: str, version: int, *, owner: str = "", says: str = "") -> Event:
+    """One whose id is ``<video>-<version>``."""
+    name = f"{video_id}-{version}"
+    body = json.dumps({"type": "video.playable", "id": name, "data": {"says": says}}, ensure_ascii=False)
+    return Event(
+        id=name, type="video.playable", video_id=video_id, version=version, owner=owner, at=NOON, body=body
     )
 
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -25,8 +25,9 @@ from support.faults import Fault, Recorded, Worker, none, service_here
 from support.polled import PolledSqsJobs
 from videos import tools
 from videos.errors import UnknownVideo
+from videos.fix import OnViolation
 from videos.model import State, Video
-from videos.ports import Job
+from videos.ports import Event, Job
 from videos.service import Service
 from videos.steps.request_upload import request_upload
 from videos.stores.local import jobs
@@ -51,13 +52,18 @@ class World:
     Attributes:
         history: every record that was ever written, by video, as readers could see it. It ends with None if
             the video was deleted.
+        told: every event that was announced, repeats included, in order.
     """
 
     def __init__(self, service: Service, clock: Any) -> None:
         self.history: dict[str, list[Video | None]] = defaultdict(list)
+        self.told: list[Event] = []
         self._store = service.videos
         self.service = replace(
-            service, videos=_Remembered(service, self.history), monotonic=lambda: clock().timestamp()
+            service,
+            videos=_Remembered(service, self.history),
+            announcements=_Heard(service, self.told),
+            monotonic=lambda: clock().timestamp(),
         )
         self.clock = clock
         self.began = clock()
@@ -70,9 +76,9 @@ class World:
 
     # ── What clients do ──────────────────────────────────────────────────────────
 
-    def ticket(self) -> Video:
+    def ticket(self, on_violation: OnViolation | None = None) -> Video:
         request = {"filename": "cat.mp4", "content_type": "video/mp4", "facts": {"size_bytes": 1000}}
-        return request_upload(self.service, **request)[0]
+        return request_upload(self.service, **request, on_violation=on_violation)[0]
 
     def send(self, video: Video, file: Path) -> Video:
         self.service.storage.save(file, video.inbox_key, content_type="video/mp4")
@@ -171,7 +177,26 @@ class World:
         assert len(set(ends)) <= 1, f"it ended more than once: {ends}"
         assert now is None or now.finished
         assert self.counted() == self.happened()
+        assert self.told_of(video) == self.to_tell_of(video)
         return now
+
+    def told_of(self, video: Video) -> list[tuple[str, int]]:
+        """Type and version of what was told, each where it was told first."""
+        return list(dict.fromkeys((one.type, one.version) for one in self.told if one.video_id == video.id))
+
+    def to_tell_of(self, video: Video) -> list[tuple[str, int]]:
+        """The same, by what was written."""
+        told: list[tuple[str, int]] = []
+        for before, after in pairwise(self.history[video.id]):
+            assert before
+            if after is None:
+                told.append(("video.deleted", before.version + 1))
+                continue
+            if after.playable and not before.playable:
+                told.append(("video.playable", after.version))
+            if after.finished and not before.finished:
+                told.append((f"video.{after.state}", after.version))
+        return told
 
     def happened(self) -> Counter[str]:
         """What there is to count, by what was written."""
@@ -191,7 +216,7 @@ class World:
         """The same, by the counters."""
         counted: Counter[str] = Counter()
         for name, number in self._store.counted(LONG_AGO).items():
-            kind = "playable" if name.startswith("to_playable_ms:") else name
+            kind = "playable" if name.startswith(("to_playable_ms:", "to_fixed_ms:")) else name
             counted[kind] += (
                 number if kind in {"uploads_requested", "deleted", "playable", *OUTCOMES.values()} else 0
             )
@@ -255,6 +280,19 @@ class _Remembered:
                     assert self._storage.stat(output.key).size_bytes == output.size_bytes, "half an output"
             self._history[video.id].append(written)
         return written
+
+
+class _Heard:
+    """Announcements, and the memory of each that was ever made."""
+
+    def __init__(self, service: Service, told: list[Event]) -> None:
+        assert service.announcements
+        self._announce = service.announcements.announce
+        self._told = told
+
+    def announce(self, events: Sequence[Event]) -> None:
+        self._announce(events)
+        self._told += events
 
 
 @contextmanager

@@ -6,7 +6,7 @@ A fix makes a new file of the upload (``making/fixing.py``), which is then check
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from videos.checking.index import CODECS, OTHER_CODECS
+from videos.checking.parameter_sets import CODECS, OTHER_CODECS
 from videos.checking.rules import CODEC_NAMES, SPEC, Spec
 from videos.errors import Violation
 from videos.fix import Fix

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from videos.checking import ffprobe, timing
 from videos.checking.ffprobe import MAX_PACKETS, Packet, Stream
+from videos.checking.parameter_sets import CODECS
 from videos.checking.units import Units, read_units
 from videos.mp4.tracks import TrackIndex, read_tracks
 from videos.tools import MediaTools
 
-CODECS = ("h264", "hevc")  # those whose bitstream is read; the rules reject any other
-# Others that phones and editors write into MP4 and MOV, and that our ffmpeg decodes; AV1 it does not.
-OTHER_CODECS = ("vp8", "vp9", "mpeg4", "h263", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd")
 MAX_KEYFRAMES = 5_000  # a minute of keyframes only has 1,800; broken ones are slow to decode
 MAX_SHARED_BYTES = 6 * 1024**2  # of samples that share their bytes in the file; each has its own in a copy
 MAX_CONFIGURATION_BYTES = 64 * 1024  # of a track's parameter sets outside its samples

@@ -14,6 +14,9 @@ from videos import tools
 from videos.policy import PROBE_TIMEOUT_S
 from videos.tools import MediaTools, safe_input
 
+CODECS = ("h264", "hevc")  # those whose bitstream is read; the rules reject any other
+# Others that phones and editors write into MP4 and MOV, and that our ffmpeg decodes; AV1 it does not.
+OTHER_CODECS = ("vp8", "vp9", "mpeg4", "h263", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd")
 UNIT_TYPE = {"h264": 7, "hevc": 33}
 BLOCK_PX = {"h264": 16, "hevc": 64}  # the largest block; frames are padded to whole blocks
 # ffprobe's names; what is not named here is not BT.709 either.

@@ -19,8 +19,8 @@ from videos.checking.geometry import (
     lacks_base_layer,
     turn,
 )
-from videos.checking.index import CODECS, OTHER_CODECS, Index
-from videos.checking.parameter_sets import ParameterSet, read_parameter_sets
+from videos.checking.index import Index
+from videos.checking.parameter_sets import CODECS, OTHER_CODECS, ParameterSet, read_parameter_sets
 from videos.errors import BadMedia
 from videos.model import Audio, Colors, Media
 from videos.mp4 import integrity

@@ -11,6 +11,7 @@ from math import ceil
 from videos.checking.advice import HDR, advice, labelled, repair_command
 from videos.checking.parameter_sets import BLOCK_PX
 from videos.errors import Violation
+from videos.fix import OnViolation
 from videos.model import Colors, Media
 
 
@@ -28,10 +29,14 @@ class Spec:
     max_duration_s: float = 60.0
     duration_slack_s: float = 0.1  # the last frame, or audio padding
     max_bytes: int = 6 * 1024**2
+    max_fix_bytes: int = 100 * 1024**2  # of a file that may be fixed
 
     @property
     def duration_limit_s(self) -> float:
         return self.max_duration_s + self.duration_slack_s
+
+    def max_upload_bytes(self, on_violation: OnViolation) -> int:
+        return self.max_fix_bytes if on_violation is OnViolation.FIX else self.max_bytes
 
 
 SPEC = Spec()
@@ -83,9 +88,12 @@ def _violations(rules: Iterable[str], media: Media, spec: Spec) -> tuple[Violati
     return tuple(violation for rule in rules if (violation := RULES[rule](media, spec)))
 
 
-def check_size(size_bytes: int, spec: Spec = SPEC) -> tuple[Violation, ...]:
-    """Check the size alone, before an upload or a download."""
-    return _violations(("size",), Media(content="", size_bytes=size_bytes), spec)
+def check_size(
+    size_bytes: int, spec: Spec = SPEC, on_violation: OnViolation = OnViolation.REJECT
+) -> tuple[Violation, ...]:
+    """Check the size alone, before a download; of a file to fix, against the ceiling for those."""
+    ceiling = replace(spec, max_bytes=spec.max_upload_bytes(on_violation))
+    return _violations(("size",), Media(content="", size_bytes=size_bytes), ceiling)
 
 
 def warnings(media: Media) -> tuple[str, ...]:

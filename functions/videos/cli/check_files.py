@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 from videos import mistakes, wiring
 from videos.checking.probe import probe
 from videos.checking.rules import check, warnings
+from videos.checking.verdict import decide
 from videos.errors import Rejected
 from videos.web import views
 
@@ -23,14 +25,15 @@ COMMAND = "ffmpeg -i INPUT"
 
 def report(file: Path) -> dict[str, Any]:
     """The result of checking ``file`` as an upload. Raises ToolFailed if ffprobe or libmagic cannot run."""
-    tools, spec = wiring.check_settings()
+    tools, spec, on_violation = wiring.check_settings()
     media = probe(file.absolute(), tools)  # ffprobe would take -x.mp4 for an option
-    violations = check(media, spec)
+    violations, fixes = decide(media, check(media, spec), on_violation, spec)
     return {
         "file": str(file),
         "accepted": not violations,
         "specs": msgspec.to_builtins(views.specs(media)) if media.codec else None,
         "warnings": list(warnings(media)) if not violations else [],
+        **({"fixes": [asdict(fix) for fix in fixes]} if fixes else {}),
         **(Rejected(violations).details if violations else {}),
     }
 
@@ -56,6 +59,8 @@ def _lines(result: Mapping[str, Any]) -> Iterable[str]:
             f"{specs['codec']}, {specs['duration']:g} s"
         )
         yield from (f"  {warning}" for warning in result["warnings"])
+        for fix in result.get("fixes", ()):
+            yield f"  fixed: {fix['rule'].replace('_', ' ')}, {fix['found']} → {fix['made']}"
     else:
         yield f"{result['file']}: rejected"
         yield from (f"  {line}" for line in reasons(result["violations"], Path(result["file"])))

@@ -81,7 +81,7 @@ def end_without_result(video: Video, error: Exception, service: Service) -> Vide
         if isinstance(error, ToolExhausted):
             tried = replace(video, exhausted=video.exhausted + 1)
             if tried.exhausted >= MAX_EXHAUSTED:
-                return reject(tried, [_too_slow(video, service)], service, failure=str(error))
+                return reject(tried, _too_slow(video, service), service, failure=str(error))
         else:
             tried = replace(video, attempts=video.attempts + 1)
             if tried.attempts >= service.max_failures:
@@ -92,10 +92,11 @@ def end_without_result(video: Video, error: Exception, service: Service) -> Vide
     raise error
 
 
-def _too_slow(video: Video, service: Service) -> Violation:
+def _too_slow(video: Video, service: Service) -> list[Violation]:
     media = video.media or Media(content=video.content_type, size_bytes=0)
     slow = replace(media, faults=("It takes too long to read.",))
-    return next(violation for violation in rules.check(slow, service.spec) if violation.rule == "integrity")
+    violations = rules.check(slow, service.spec)
+    return [one for one in violations if video.media or one.rule == "integrity"]
 
 
 def interrupted(video_id: str, service: Service, *, alone: bool) -> None:

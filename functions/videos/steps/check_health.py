@@ -52,6 +52,7 @@ class Outcomes(Struct, frozen=True, kw_only=True):
     uploads_requested: int = 0
     accepted: int = 0
     rejected: int = 0
+    fixed: int = 0
     completed: int = 0
     failed: int = 0
     expired: int = 0
@@ -60,12 +61,14 @@ class Outcomes(Struct, frozen=True, kw_only=True):
 
 class Performance(Struct, frozen=True, kw_only=True):
     """The last hour, to within ten minutes. Times count from the stored upload, and are estimates;
-    null if there was no such video.
+    null if there was no such video. What is fixed plays later, and is not in ``to_playable_ms``.
     """
 
     outcomes: Outcomes
     to_playable_ms_p50: int | None
     to_playable_ms_p95: int | None
+    to_fixed_ms_p50: int | None
+    to_fixed_ms_p95: int | None
     to_completed_ms_p50: int | None
     to_completed_ms_p95: int | None
     rejected_by_rule: Annotated[dict[str, int], Meta(description="Rejected videos by the rule they break")]
@@ -208,6 +211,8 @@ def _performance(counted: Mapping[str, int]) -> Performance:
         outcomes=Outcomes(**{name: counted.get(name, 0) for name in Outcomes.__struct_fields__}),
         to_playable_ms_p50=percentile_ms(counted, "to_playable_ms", 0.5),
         to_playable_ms_p95=percentile_ms(counted, "to_playable_ms", 0.95),
+        to_fixed_ms_p50=percentile_ms(counted, "to_fixed_ms", 0.5),
+        to_fixed_ms_p95=percentile_ms(counted, "to_fixed_ms", 0.95),
         to_completed_ms_p50=percentile_ms(counted, "to_completed_ms", 0.5),
         to_completed_ms_p95=percentile_ms(counted, "to_completed_ms", 0.95),
         rejected_by_rule={

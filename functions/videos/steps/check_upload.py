@@ -1,4 +1,7 @@
-"""Take an uploaded file: reject it with every violation, or publish its copy and queue the rest."""
+"""Take an uploaded file: reject it with every violation, or publish its copy and queue the rest.
+
+What breaks the spec and is to be fixed is only queued: there is nothing to copy yet.
+"""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -6,7 +9,9 @@ from pathlib import Path
 
 from videos.checking import rules
 from videos.checking.probe import probe
+from videos.checking.verdict import decide
 from videos.errors import BadMedia, LostRace, ToolFailed, Unavailable, UnknownVideo
+from videos.fix import Fix
 from videos.making.outputs import MadeFiles, SoundLost, can_be_copied, make_copy
 from videos.model import Media, State, StoredObject, Video
 from videos.policy import CLEAN_UP_AFTER_S
@@ -65,13 +70,17 @@ def check_file(video: Video, upload: StoredObject, service: Service) -> Video:
 
 
 def _check(video: Video, source: StoredObject, service: Service) -> Video:
-    violations = rules.check_size(source.size_bytes, service.spec)  # before the download: a PUT is unlimited
+    # Before the download: a PUT is unlimited.
+    violations = rules.check_size(source.size_bytes, service.spec, video.on_violation)
     media = None
+    fixes: tuple[Fix, ...] = ()
     with service.private_folder() as folder:
         if not violations:
             source = service.storage.fetch(video.inbox_key, folder / "source")
             media = probe(folder / "source", service.tools)
             violations = rules.check(media, service.spec)
+        measured = media or Media(content="", size_bytes=source.size_bytes)
+        violations, fixes = decide(measured, violations, video.on_violation, service.spec)
         # The job before the update: a crash in between leaves a spare job, no lost job or leftover file.
         if violations:
             service.jobs.put(video.id, delay_s=CLEAN_UP_AFTER_S)
@@ -79,7 +88,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
             checked = write(rejected.to(State.REJECTED, at=service.now(), problems=violations), service)
         else:
             assert media
-            made = _copy(folder, media, video, service)
+            made = MadeFiles(()) if fixes else _copy(folder, media, video, service)
             taken, _ = video.attempt_prefixes
             stored = service.storage.save(
                 folder / "source", f"{taken}source", content_type=video.content_type
@@ -96,6 +105,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
                 source=replace(source, key=stored.key, etag=stored.etag),
                 media=media,
                 warnings=rules.warnings(media),
+                fixes=fixes,
                 outputs=tuple(outputs),
                 blurhash=made.blurhash,
                 playable_at=now if outputs else None,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from videos.errors import UnknownVideo, Violation
-from videos.model import State, Video, inbox_key, outputs_prefix, sources_prefix
+from videos.keys import inbox_key, outputs_prefix, sources_prefix
+from videos.model import State, Video
 from videos.policy import KEPT_AFTER_ENDING
 from videos.service import Service
 

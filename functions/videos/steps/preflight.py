@@ -5,7 +5,9 @@ from typing import Any
 
 from videos.checking import rules
 from videos.checking.advice import fitting_bit_rate
+from videos.checking.verdict import decide
 from videos.errors import Violation
+from videos.fix import Fix, OnViolation
 from videos.model import Media
 from videos.service import Service
 
@@ -21,12 +23,13 @@ CODECS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """The result: violations, rules that need the file itself, and a bit rate that fits.
+    """The result: violations, or what will be fixed; rules that need the file itself; a bit rate that fits.
 
     ``fitting_bit_rate`` is for the video track, in bits per second; None if the duration is unknown.
     """
 
     violations: tuple[Violation, ...]
+    fixes: tuple[Fix, ...]
     unjudged: tuple[str, ...]
     fitting_bit_rate: int | None
 
@@ -34,6 +37,7 @@ class Preflight:
 def preflight(
     service: Service,
     *,
+    on_violation: OnViolation | None = None,
     size_bytes: int | None = None,
     duration_s: float | None = None,
     width_px: int | None = None,
@@ -48,6 +52,7 @@ def preflight(
     """Apply the rules that can be judged before the upload, by what is known.
 
     Args:
+        on_violation: None for what the service does by default.
         width_px, height_px: as displayed, or as coded if there is a ``rotation``, in degrees.
         codec: as ffprobe, iOS, Android or RFC 6381 name it.
     """
@@ -66,11 +71,12 @@ def preflight(
     known: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
     media = Media(**{"content": "", "size_bytes": 0, **known, "rotation": rotation % 360})
     violations, unjudged = rules.preflight(media, known.keys(), service.spec)
+    violations, fixes = decide(media, violations, on_violation or service.on_violation, service.spec)
     fitting = None
     if duration_s and duration_s > 0:
         kept_s = min(duration_s, service.spec.max_duration_s)
         fitting = fitting_bit_rate(kept_s, max_bytes=service.spec.max_bytes)
-    return Preflight(violations=violations, unjudged=unjudged, fitting_bit_rate=fitting)
+    return Preflight(violations=violations, fixes=fixes, unjudged=unjudged, fitting_bit_rate=fitting)
 
 
 def _codec(name: str | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import uuid6
 
 from videos.errors import BadRequest, KeyReused, LostRace, Rejected, UnknownVideo, UnreadableBody
+from videos.fix import Fit, OnViolation
 from videos.model import State, Video
 from videos.ports import KeyedAnswer, Ticket
 from videos.quota import UNLIMITED, Charge
@@ -40,6 +41,8 @@ def request_upload(
     method: Literal["POST", "PUT"] = "POST",
     exact_size: bool = False,
     poster_time_s: float = 0.0,
+    on_violation: OnViolation | None = None,
+    fit: Fit = Fit.CONTAIN,
     external_id: str = "",
     custom: str = "",
     owner: str = "",
@@ -51,18 +54,20 @@ def request_upload(
         facts: what is known about the file, as ``preflight`` takes it. Its size is as reported by the
             phone's picker, so it is often slightly wrong, and signed only if ``exact_size`` is set.
         method: with POST, storage enforces the size; PUT is for uploaders that send a raw body.
+        on_violation: None for what the service does by default.
 
     Raises:
         BadRequest: ``exact_size`` without PUT or without a size, or a poster time out of range.
         UnreadableBody: the content type is not supported.
-        Rejected: something that is known breaks the spec.
+        Rejected: something that is known breaks the spec, and will not be fixed.
         QuotaExceeded: the owner has used up today's quota.
         KeyReused: another request had the same key.
         UnknownVideo: a repeat, whose video was deleted.
     """
     if repeatable and (first := service.videos.answered(repeatable.key, service.now())):
         return _as_answered(first, repeatable, service)
-    if violations := preflight(service, **facts).violations:
+    on_violation = on_violation or service.on_violation
+    if violations := preflight(service, on_violation=on_violation, **facts).violations:
         raise Rejected(violations)
     size_bytes: int | None = facts.get("size_bytes")
     if exact_size and (method != "PUT" or not size_bytes):
@@ -71,13 +76,14 @@ def request_upload(
             suggestions=["Omit exact_size: a POST ticket accepts any size up to the limit."],
         )
     video = _new_video(filename, content_type, service, poster_time_s, owner)
-    video = replace(video, external_id=external_id, custom=custom)
+    video = replace(video, on_violation=on_violation, fit=fit, external_id=external_id, custom=custom)
+    max_bytes = service.spec.max_upload_bytes(on_violation)
     exact_bytes = size_bytes if exact_size else None
     ticket = service.storage.upload_ticket(
         video.inbox_key,
         method=method,
         content_type=video.content_type,
-        max_bytes=service.spec.max_bytes,
+        max_bytes=max_bytes,
         exact_bytes=exact_bytes,
         expires_at=video.upload_expires_at,
     )
@@ -92,7 +98,7 @@ def request_upload(
         )
     # What the ticket allows, not what was declared: a client that declares 1 byte may upload the maximum.
     try:
-        return _register(video, exact_bytes or service.spec.max_bytes, service, keyed), ticket
+        return _register(video, exact_bytes or max_bytes, service, keyed), ticket
     except LostRace:
         if repeatable and (first := service.videos.answered(repeatable.key, service.now())):
             return _as_answered(first, repeatable, service)
@@ -116,11 +122,13 @@ def receive_file(
     service: Service,
     *,
     poster_time_s: float = 0.0,
+    on_violation: OnViolation | None = None,
+    fit: Fit = Fit.CONTAIN,
     external_id: str = "",
     custom: str = "",
     owner: str = "",
 ) -> Video:
-    """Store a file received in the request itself, and check it immediately: it is playable, or rejected.
+    """Store a file received in the request itself, and check it immediately: it is accepted, or rejected.
 
     Raises:
         UnreadableBody: the content type is not supported.
@@ -133,12 +141,15 @@ def receive_file(
     from videos.steps.check_upload import check_file
 
     video = _new_video(filename, content_type, service, poster_time_s, owner)
-    # Its attempt is named from the start: the event of what is stored here finds that it is being checked.
-    video = _register(
-        replace(video, external_id=external_id, custom=custom, attempt=new_name()),
-        file.stat().st_size,
-        service,
+    video = replace(
+        video,
+        on_violation=on_violation or service.on_violation,
+        fit=fit,
+        external_id=external_id,
+        custom=custom,
+        attempt=new_name(),  # from the start: the event of what is stored here finds that it is being checked
     )
+    video = _register(video, file.stat().st_size, service)
     upload = service.storage.save(file, video.inbox_key, content_type=video.content_type)
     video = check_file(video, upload, service)
     if video.problems:

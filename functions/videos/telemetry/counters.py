@@ -52,8 +52,9 @@ def _of_update(before: Video, after: Video) -> MetricValues:
     if after.rounds > before.rounds:
         values["recovered"] = 1
     if after.source:
+        values |= {"fixed": 1} if after.fixes and after.playable > before.playable else {}
         for name, old, new in (
-            ("to_playable_ms", before.playable_at, after.playable_at),
+            ("to_fixed_ms" if after.fixes else "to_playable_ms", before.playable_at, after.playable_at),
             ("to_completed_ms", before.completed_at, after.completed_at),
         ):
             if new and not old:

@@ -19,6 +19,9 @@ Handler = Callable[[dict[str, Any], LambdaContext], Result]
 # Messages that the runbook and its queries search for.
 MALFORMED_JOB = "malformed job message"
 TRANSCODE_FAILED = "transcode failed"
+MALFORMED_LETTER = "malformed webhook message"
+WEBHOOK = "webhook attempted"
+WEBHOOK_FAILED = "webhook not attempted"
 TOOL_FAILED = "media tool failed"
 CHECK_FAILED = "check failed"
 RECOVERED = "recovered"

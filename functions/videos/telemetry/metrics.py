@@ -7,11 +7,16 @@ combination of dimensions as a metric.
     uploads_requested   a ticket was issued, or a form upload received
     accepted, rejected  the check finished; ``rejected`` is also counted by broken ``rule``
     to_playable_ms      from the stored upload to the first playable output
+    fixed, to_fixed_ms  the same of a clip that was fixed, which takes longer
     to_completed_ms     from the stored upload to the last output
     completed, deleted  every output was published; the video was deleted by its app
     retried             a transcode was attempted again
     failed, expired     processing failed for good; nothing was uploaded in time
     recovered           a stalled video was re-queued or checked again
+    webhooks_delivered  an attempt at a webhook succeeded
+    webhooks_failed     it failed, and is repeated unless it was the last
+    webhooks_gone       it was answered 410, and is not repeated
+    to_delivered_ms     from the change to the delivery of its webhook
     stuck               recovering a stalled video failed
 """
 

@@ -10,12 +10,19 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from videos.errors import Violation
+from videos.fix import Fix
 from videos.model import OutputName, State
 from videos.suggestions import SuggestionsFor
 
 Timestamp = Annotated[str, Meta(description="ISO 8601, in UTC", extra_json_schema={"format": "date-time"})]
 Url = Annotated[str, Meta(description="Absolute", extra_json_schema={"format": "uri"})]
 Given = Annotated[str | UnsetType, Meta(description="As the request for the ticket gave it, if it did")]
+Fixes = Annotated[
+    list[Fix] | UnsetType,
+    Meta(
+        description="What is changed so that the clip meets the spec: what was found, and what is made of it"
+    ),
+]
 GivenObject = Annotated[dict[str, Any] | UnsetType, Meta(description="The same")]
 
 
@@ -48,6 +55,19 @@ class Ticket(Struct, frozen=True, kw_only=True):
     url: Annotated[Url, Meta(description="The stable playback URL, redirects once the video is playable")]
     state: State
     upload: Upload
+    links: Links
+
+
+class CompanionTicket(Struct, frozen=True, kw_only=True):
+    """The answer to GET /s3/params: a form ticket as Uppy's Companion gives it, and our id and links."""
+
+    method: Literal["POST"]
+    url: Annotated[Url, Meta(description="Of storage")]
+    fields: Annotated[
+        dict[str, str], Meta(description="``key`` ends in the id, and Uppy tells it to the page")
+    ]
+    expires: Annotated[int, Meta(description="Seconds")]
+    id: str
     links: Links
 
 
@@ -98,14 +118,18 @@ class CheckedUpload(Struct, frozen=True, kw_only=True):
     url: Annotated[Url, Meta(description="The stable playback URL")]
     specs: Specs
     state: State
+    fixes: Fixes = UNSET
     links: Links
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
     """The answer to POST /preflight."""
 
-    accepted: Annotated[bool, Meta(description="No rule that could be judged is broken")]
-    violations: list[Violation]
+    accepted: Annotated[
+        bool, Meta(description="No rule that could be judged is broken, or what is broken will be fixed")
+    ]
+    violations: Annotated[list[Violation], Meta(description="Empty if all of them will be fixed")]
+    fixes: Fixes = UNSET
     unjudged: Annotated[list[str], Meta(description="Rules that need the file, or fields not sent")]
     fitting_bit_rate: Annotated[
         int | None,
@@ -146,6 +170,9 @@ class ErrorAnswer(Ending, frozen=True, kw_only=True):
 
     quota: Annotated[Quota | UnsetType, Meta(description="With code quota_exceeded")] = UNSET
     state: Annotated[State | UnsetType, Meta(description="With code not_playable")] = UNSET
+    message: Annotated[
+        str | UnsetType, Meta(description="Of GET /s3/params: ``error`` once more, where Uppy looks")
+    ] = UNSET
 
 
 class Following(Struct, frozen=True, kw_only=True):
@@ -158,6 +185,7 @@ class Following(Struct, frozen=True, kw_only=True):
     updated_at: Timestamp
     retry_after_ms: Annotated[int | None, Meta(description="When to poll again; null: the state is final")]
     time_left_ms: Annotated[int | None, Meta(description="An estimate; null if there is none")]
+    fixes: Fixes = UNSET
     external_id: Given = UNSET
     custom: GivenObject = UNSET
 
@@ -170,7 +198,7 @@ class AwaitingUpload(Following, frozen=True, kw_only=True):
 
 
 class Queued(Following, frozen=True, kw_only=True):
-    """The file meets the spec and waits for a worker; it plays already if it could be copied."""
+    """The file is accepted and waits for a worker; it plays already if it could be copied."""
 
     state: Literal["queued"]
     retry_after_ms: int
@@ -311,6 +339,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     sprite: Annotated[Url | None, Meta(description="One image of small stills, for previews while seeking")]
     sprite_vtt: Annotated[Url | None, Meta(description="WebVTT: which part of the sprite belongs to when")]
     warnings: Annotated[list[str], Meta(description="What was assumed about an accepted file")]
+    fixes: Fixes = UNSET
     links: Links
     external_id: Given = UNSET
     custom: GivenObject = UNSET

@@ -51,7 +51,11 @@ STATUS_OF: dict[type[VideoError], HTTPStatus] = {
 EXPOSED_HEADERS = ["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id"]
 REQUEST_ID = "X-Request-Id"  # in every answer, and as correlation_id in every log line about the request
 IDEMPOTENCY_KEY = "Idempotency-Key"
-ROUTES = "POST /upload, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
+REGISTERS = "/s3/params"  # the one path whose GET changes something
+BASE_URL = "baseUrl"  # a stage variable: the address that the local server was called by
+ROUTES = (
+    "POST /upload, GET /s3/params, POST /preflight, GET /videos, GET and DELETE /videos/{id}…, GET /health"
+)
 
 MAX_JSON_BYTES = 64 * 1024  # requests have some hundred; parsed, JSON can take thirty times its size
 MAX_ECHO_CHARACTERS = 200
@@ -168,10 +172,9 @@ def authenticated_owner(app: APIGatewayRestResolver, access: Access | None) -> s
 
 def base_url(app: APIGatewayRestResolver, public_url: str) -> str:
     """The URL that clients call this API by: ``public_url`` if set, otherwise that of the request."""
-    if public_url:
-        return public_url
     context = app.current_event.request_context
-    return f"https://{context['domainName']}/{context['stage']}"
+    by_request = app.current_event.stage_variables.get(BASE_URL)
+    return public_url or by_request or f"https://{context['domainName']}/{context['stage']}"
 
 
 def repeatable_key(app: APIGatewayRestResolver, owner: str) -> str | None:

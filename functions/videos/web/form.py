@@ -1,17 +1,20 @@
 """The multipart form of POST /upload: its one file, written to disk."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from videos.errors import BadRequest
+from videos.fix import Fit, OnViolation
 from videos.web.requests import Custom, ExternalId
 
 MAX_PARTS = 100
+Wish = TypeVar("Wish", OnViolation, Fit)
 _external_id = msgspec.json.Decoder(ExternalId)
 _custom = msgspec.json.Decoder(Custom)
 
@@ -22,13 +25,14 @@ class SentFile:
     filename: str
     content_type: str
     poster_time: float
+    on_violation: OnViolation | None
+    fit: Fit
     external_id: str
     custom: dict[str, Any]
 
 
 def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
-    """Write the form's file into ``folder``; of the fields, ``poster_time``, ``external_id`` and ``custom``
-    are read.
+    """Write the form's file into ``folder``; of the fields, those of ``SentFile`` are read.
 
     Raises:
         BadRequest: the body is not a form, the form does not hold exactly one file, or
@@ -74,6 +78,8 @@ def file_of(body: bytes, content_type: str, folder: Path) -> SentFile:
         filename=sent.filename.encode("latin-1").decode(errors="replace"),
         content_type=sent.content_type,
         poster_time=_seconds(fields.get("poster_time") or b"0"),
+        on_violation=_one_of(OnViolation, "on_violation", fields),
+        fit=_one_of(Fit, "fit", fields) or Fit.CONTAIN,
         external_id=_text(fields.get("external_id") or b""),
         custom=_object(fields.get("custom") or b"{}"),
     )
@@ -85,6 +91,17 @@ def _seconds(value: bytes) -> float:
     except ValueError:
         raise BadRequest(
             "poster_time must be a number.", suggestions=["Send seconds, such as 1.5, or leave it out."]
+        ) from None
+
+
+def _one_of(kind: type[Wish], name: str, fields: Mapping[str, bytes]) -> Wish | None:
+    """None if the field is missing or empty."""
+    try:
+        return kind(value) if (value := fields.get(name, b"").decode(errors="replace")) else None
+    except ValueError:
+        known = " or ".join(kind)
+        raise BadRequest(
+            f"{name} must be {known}.", suggestions=[f"Send {known}, or leave it out."]
         ) from None
 
 

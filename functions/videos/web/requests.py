@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from videos.errors import BadRequest
+from videos.fix import Fit, OnViolation
 
 MAX_EXTERNAL_ID_CHARS = 128
 MAX_CUSTOM_BYTES = 1024
@@ -28,7 +29,8 @@ Custom = dict[str, Any]
 
 
 class Clip(Struct, frozen=True, kw_only=True):
-    """What a picker or a camera knows about a clip, named as in ``Specs``; every field is optional.
+    """What a picker or a camera knows about a clip, named as in ``Specs``, and what to do if it breaks the
+    spec; every field is optional.
 
     ``width`` and ``height`` are as displayed, or as coded if ``rotation`` is given.
     """
@@ -49,6 +51,14 @@ class Clip(Struct, frozen=True, kw_only=True):
     color_primaries: str | None = None
     color_transfer: str | None = None
     color_space: str | None = None
+    on_violation: Annotated[
+        OnViolation | None,
+        Meta(description="What to do with a clip that breaks the spec; null: what OnViolation says"),
+    ] = None
+    fit: Annotated[
+        Fit,
+        Meta(description="How a picture of another shape is fixed: with bars, or by cutting off its edges"),
+    ] = Fit.CONTAIN
 
     def facts(self) -> dict[str, Any]:
         """What is known, under the names that ``steps.preflight`` takes."""
@@ -122,6 +132,8 @@ class UploadForm(Struct, frozen=True, kw_only=True):
 
     file: Annotated[str, _documented("The clip, with its file name and type", format="binary")]
     poster_time: Annotated[float, _documented("As in JSON", minimum=0, maximum=60)] = 0.0
+    on_violation: Annotated[OnViolation | UnsetType, Meta(description="As in JSON")] = UNSET
+    fit: Annotated[Fit, Meta(description="As in JSON")] = Fit.CONTAIN
     external_id: Annotated[str, Meta(max_length=MAX_EXTERNAL_ID_CHARS, description="As in JSON")] = ""
     custom: Annotated[str, _documented("As in JSON, encoded", contentMediaType="application/json")] = "{}"
 

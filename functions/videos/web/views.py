@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from videos import policy, ports
 from videos.errors import Rejected, Violation
+from videos.fix import Fix
 from videos.model import Audio, Media, Output, OutputName, State, Video
 from videos.suggestions import SuggestionsFor
 from videos.web import passes, playlists
@@ -17,6 +18,7 @@ from videos.web.answers import (
     STATUS_IN,
     AudioSpecs,
     CheckedUpload,
+    CompanionTicket,
     Ending,
     Following,
     Links,
@@ -65,12 +67,23 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
         state=video.state,
         upload=Upload(
             method=ticket.method,
-            url=ticket.url,
+            url=absolute(ticket.url, base_url),
             fields=dict(ticket.fields) or UNSET,
             headers=dict(ticket.headers) or UNSET,
             expires_at=ticket.expires_at.isoformat(),
             max_bytes=ticket.max_bytes,
         ),
+        links=links(video, base_url),
+    )
+
+
+def companion_ticket(video: Video, ticket: ports.Ticket, base_url: str) -> CompanionTicket:
+    return CompanionTicket(
+        method="POST",
+        url=absolute(ticket.url, base_url),
+        fields=dict(ticket.fields),
+        expires=int((ticket.expires_at - video.created_at).total_seconds()),
+        id=video.id,
         links=links(video, base_url),
     )
 
@@ -81,12 +94,14 @@ def checked_upload(video: Video, media: Media, base_url: str) -> CheckedUpload:
         url=video_url(video, base_url),
         specs=specs(media),
         state=video.state,
+        fixes=_listed_fixes(video.fixes),
         links=links(video, base_url),
     )
 
 
 def preflight(
     problems: Sequence[Violation],
+    fixes: Sequence[Fix],
     unjudged: Sequence[str],
     fitting_bit_rate: int | None,
     ignored: Sequence[str] = (),
@@ -94,6 +109,7 @@ def preflight(
     return Verdict(
         accepted=not problems,
         violations=list(problems),
+        fixes=_listed_fixes(fixes),
         unjudged=list(unjudged),
         fitting_bit_rate=fitting_bit_rate,
         ignored=list(ignored) or UNSET,
@@ -123,6 +139,7 @@ def status(video: Video, now: datetime) -> Following:
         updated_at=video.updated_at.isoformat(),
         retry_after_ms=retry_after_ms(video, now),
         time_left_ms=None if video.time_left_s is None else round(video.time_left_s * 1000),
+        fixes=_listed_fixes(video.fixes),
         **_given(video),
         **_error_fields(video),
     )
@@ -166,6 +183,7 @@ def metadata(video: Video, base_url: str) -> Metadata:
         sprite=_output_url(video, OutputName.SPRITE, "sprite.jpg", base_url),
         sprite_vtt=_output_url(video, OutputName.SPRITE, "sprite.vtt", base_url),
         warnings=list(video.warnings),
+        fixes=_listed_fixes(video.fixes),
         links=links(video, base_url),
         **_given(video),
         **_error_fields(video),
@@ -233,6 +251,10 @@ def ending(video: Video) -> Ending | None:
     return ENDINGS.get(video.state)  # video.failure is for operators: it may hold what a tool printed
 
 
+def _listed_fixes(fixes: Sequence[Fix]) -> list[Fix] | UnsetType:
+    return list(fixes) or UNSET
+
+
 def _given(video: Video) -> dict[str, Any]:
     """The app's own fields, if it sent any."""
     return {
@@ -264,6 +286,11 @@ def video_url(video: Video, base_url: str) -> str:
 
 def file_url(video: Video, name: str, base_url: str) -> str:
     return f"{base_url}/videos/{video.id}/{name}{passes.query(video)}"
+
+
+def absolute(url: str, base_url: str) -> str:
+    """A URL of storage for clients. Of local storage it is a path: the API and it have one address."""
+    return f"{base_url}{url}" if url.startswith("/") else url
 
 
 def _output_url(video: Video, output: OutputName, name: str, base_url: str) -> str | None:

@@ -1,7 +1,7 @@
 """boto3's clients, and its errors as the ports' errors.
 
-Every function reads records, so DynamoDB's client is created at the start. Those of S3 and SQS are created
-on first use: a status read never needs them. boto3 itself reads region, credentials and
+Every function reads records, so DynamoDB's client is created at the start. The others are
+created on first use: a status read never needs them. boto3 itself reads region, credentials and
 ``AWS_ENDPOINT_URL`` from the environment; the last points everything here at an emulator.
 """
 
@@ -19,6 +19,7 @@ from videos.errors import Unavailable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
 
@@ -42,6 +43,11 @@ def dynamodb_client() -> "DynamoDBClient":
 def sqs_client() -> "SQSClient":
     with _creating:
         return boto3.client("sqs", config=_SETTINGS)
+
+
+def events_client() -> "EventBridgeClient":
+    with _creating:
+        return boto3.client("events", config=_SETTINGS)
 
 
 def s3_client(endpoint_url: str | None = None) -> "S3Client":

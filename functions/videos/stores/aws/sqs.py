@@ -23,10 +23,7 @@ STALE_RECEIPT = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight", "Inva
 class SqsJobs:
     """A queue and its dead-letter queue. Retries and visibility timeout are set on the queues themselves.
 
-    A message is ``{"video_id": "…"}``.
-
-    ``wait_s``: how long to wait for a dead letter. Not 0 on AWS: short polling asks only some of SQS's
-    servers, and misses messages.
+    A message is ``{"video_id": "…"}``. ``wait_s``: see ``DeadLetters``.
     """
 
     def __init__(self, queue_url: str, dead_letter_url: str | None = None, *, wait_s: int = 1) -> None:
@@ -48,31 +45,15 @@ class SqsJobs:
             self._send(self._dead_letter_url, video_id)
 
     def dead(self, *, limit: int = 10) -> list[str]:
-        """SQS returns at most ten at a time, and may repeat them: beyond ten, some may be missing."""
-        found: dict[str, None] = {}
-        while self._dead_letter_url and len(found) < limit:
-            known = len(found)
-            letters = self._receive(self._dead_letter_url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            found |= dict.fromkeys(map(video_id_of, letters))
-            if len(found) == known:
-                break
-        return list(found)[:limit]
+        return [video_id_of(letter) for letter in self._dead_letters().look(limit)]
 
     def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
-        """Without SQS's own StartMessageMoveTask, which emulators lack and which ends later."""
-        moved = 0
-        while self._dead_letter_url and (
-            letters := self._receive(self._dead_letter_url, MaxNumberOfMessages=10, VisibilityTimeout=30)
-        ):
-            for letter in letters:
-                prepare(video_id_of(letter))
-                with translate_errors("SQS"):  # sent, then deleted: a crash between repeats a job, loses none
-                    self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=letter["Body"])
-                    self._sqs.delete_message(
-                        QueueUrl=self._dead_letter_url, ReceiptHandle=letter["ReceiptHandle"]
-                    )
-            moved += len(letters)
-        return moved
+        def put_back(letter: "MessageTypeDef") -> None:
+            prepare(video_id_of(letter))
+            with translate_errors("SQS"):
+                self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=letter["Body"])
+
+        return self._dead_letters().drain(put_back)
 
     def stats(self) -> QueueStats:
         waiting, in_flight = self._counts(self._queue_url)
@@ -84,10 +65,8 @@ class SqsJobs:
         with translate_errors("SQS"):
             self._sqs.send_message(QueueUrl=queue_url, MessageBody=body, **options)
 
-    def _receive(self, queue_url: str, **options: Any) -> "list[MessageTypeDef]":
-        with translate_errors("SQS"):
-            answer = self._sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=self._wait_s, **options)
-        return answer.get("Messages", [])
+    def _dead_letters(self) -> "DeadLetters":
+        return DeadLetters(self._sqs, self._dead_letter_url, self._wait_s)
 
     def _counts(self, queue_url: str) -> tuple[int, int]:
         """Messages ready or delayed, and messages in flight."""
@@ -108,6 +87,49 @@ class SqsJobs:
     @cached_property
     def _sqs(self) -> "SQSClient":
         return sqs_client()
+
+
+class DeadLetters:
+    """A dead-letter queue, if there is one.
+
+    ``wait_s``: how long to wait for a message. Not 0 on AWS: short polling asks only some of SQS's
+    servers, and misses messages.
+    """
+
+    def __init__(self, sqs: "SQSClient", url: str | None, wait_s: int) -> None:
+        self._sqs = sqs
+        self._url = url
+        self._wait_s = wait_s
+
+    def look(self, limit: int) -> "list[MessageTypeDef]":
+        """SQS returns at most ten at a time, and may repeat them: beyond ten, some may be missing."""
+        found: dict[str, MessageTypeDef] = {}
+        known = -1
+        while self._url and known < len(found) < limit:
+            known = len(found)
+            found |= {letter["MessageId"]: letter for letter in self._receive(hidden_s=0)}
+        return list(found.values())[:limit]
+
+    def drain(self, put_back: "Callable[[MessageTypeDef], None]") -> int:
+        """Without SQS's own StartMessageMoveTask, which emulators lack and which ends later."""
+        moved = 0
+        while self._url and (letters := self._receive(hidden_s=30)):
+            for letter in letters:
+                put_back(letter)  # then deleted: a crash between repeats one, and loses none
+                with translate_errors("SQS"):
+                    self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter["ReceiptHandle"])
+            moved += len(letters)
+        return moved
+
+    def _receive(self, *, hidden_s: int) -> "list[MessageTypeDef]":
+        assert self._url
+        with translate_errors("SQS"):
+            return self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=self._wait_s,
+                VisibilityTimeout=hidden_s,
+            ).get("Messages", [])
 
 
 @contextmanager

@@ -12,12 +12,21 @@ from videos.ports import Job, QueueStats
 from videos.stores.local.database import Database
 
 _READY = "FROM jobs WHERE queue = ? AND NOT dead AND ready_at <= ?"
+# Other queues' messages are not JSON, and SQLite may look at any of the conditions first.
+_ALONE = """ AND NOT EXISTS (
+    SELECT 1 FROM jobs AS other WHERE other.receipt IS NOT NULL AND other.ready_at > jobs.ready_at
+    AND CASE other.queue WHEN jobs.queue THEN json_extract(other.video_id, '{0}') END
+      = json_extract(jobs.video_id, '{0}')
+)"""
 
 
 class SqliteJobs:
     """One named queue in a database.
 
-    A row has a ``receipt`` while it is in flight; ``ready_at`` is when it may be (re)delivered.
+    A row has a ``receipt`` while it is in flight; ``ready_at`` is when it may be (re)delivered. In some
+    queues, ``video_id`` holds another message.
+
+    ``one_at_a_time_of``: the JSON path of what only one message in flight may have at a time.
     """
 
     def __init__(
@@ -27,6 +36,7 @@ class SqliteJobs:
         queue: str = "transcode",
         visibility_s: int = VISIBILITY_S,
         max_receives: int = MAX_RECEIVES,
+        one_at_a_time_of: str = "",
     ) -> None:
         self._run = Database(
             path,
@@ -41,6 +51,7 @@ class SqliteJobs:
         self._queue = queue
         self._visibility_s = visibility_s
         self._max_receives = max_receives
+        self._ready = _READY + (_ALONE.format(one_at_a_time_of) if one_at_a_time_of else "")
 
     def beside(self, queue: str) -> Self:
         """Another queue in the same database."""
@@ -57,7 +68,7 @@ class SqliteJobs:
     def receive(self) -> Job | None:
         """The next ready job, hidden from other workers from now on; None if there is none."""
         now = time.time()
-        if not self._run(f"SELECT id {_READY} LIMIT 1", self._queue, now):
+        if not self._run(f"SELECT id {self._ready} LIMIT 1", self._queue, now):
             return None  # no write: idle workers poll often
         self._run(
             f"UPDATE jobs SET dead = 1, receipt = NULL WHERE id IN (SELECT id {_READY} AND receives >= ?)",
@@ -66,7 +77,7 @@ class SqliteJobs:
         delivered = self._run(
             f"""
             UPDATE jobs SET receipt = ?, ready_at = ?, receives = receives + 1
-            WHERE id = (SELECT id {_READY} AND receives < ? ORDER BY ready_at, id LIMIT 1)
+            WHERE id = (SELECT id {self._ready} AND receives < ? ORDER BY ready_at, id LIMIT 1)
             RETURNING video_id, receipt, receives
             """,
             uuid4().hex, now + self._visibility_s, self._queue, now, self._max_receives,
@@ -113,12 +124,20 @@ class SqliteJobs:
         return [video_id for (video_id,) in found]
 
     def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
-        letters = self._run("SELECT id, video_id FROM jobs WHERE queue = ? AND dead", self._queue)
-        for letter, video_id in letters:
+        def prepared(video_id: str) -> str:
             prepare(video_id)
+            return video_id
+
+        return self.revive(prepared)
+
+    def revive(self, rewritten: Callable[[str], str]) -> int:
+        """Re-queue every dead letter, with its message rewritten; returns how many."""
+        letters = self._run("SELECT id, video_id FROM jobs WHERE queue = ? AND dead", self._queue)
+        for letter, message in letters:
             self._run(
-                "UPDATE jobs SET dead = 0, receives = 0, ready_at = ? WHERE id = ?", time.time(), letter
-            )
+                "UPDATE jobs SET dead = 0, receives = 0, ready_at = ?, video_id = ? WHERE id = ?",
+                time.time(), rewritten(message), letter,
+            )  # fmt: skip
         return len(letters)
 
     def stats(self) -> QueueStats:

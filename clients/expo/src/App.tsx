@@ -1,0 +1,61 @@
+import { StatusBar } from "expo-status-bar";
+import { useEffect, useState } from "react";
+import { StyleSheet, View } from "react-native";
+import { initialWindowMetrics, SafeAreaProvider } from "react-native-safe-area-context";
+
+import { color } from "./look";
+import { Play } from "./screens/Play";
+import { Record } from "./screens/Record";
+import { Refused } from "./screens/Refused";
+import { Start } from "./screens/Start";
+import { Stopped } from "./screens/Stopped";
+import { Working } from "./screens/Working";
+import { loadServer, saveServer } from "./settings";
+import { useJourney } from "./useJourney";
+
+export default function App() {
+  const [server, setServer] = useState<string | null>(null);
+  useEffect(() => void loadServer().then(setServer), []);
+  const changeServer = (url: string) => {
+    setServer(url);
+    void saveServer(url);
+  };
+  return (
+    <SafeAreaProvider initialMetrics={initialWindowMetrics}>
+      <StatusBar style="light" />
+      <View style={styles.app}>{server && <Screens server={server} onServer={changeServer} />}</View>
+    </SafeAreaProvider>
+  );
+}
+
+function Screens({ server, onServer }: { server: string; onServer: (url: string) => void }) {
+  const { stage, send, goOn, leave } = useJourney(server);
+  const [isRecording, setRecording] = useState(false);
+  const record = () => setRecording(true);
+
+  if (isRecording) {
+    return (
+      <Record
+        onClip={(clip) => {
+          setRecording(false);
+          send(clip);
+        }}
+        onCancel={() => setRecording(false)}
+      />
+    );
+  }
+  switch (stage.name) {
+    case "start":
+      return <Start server={server} onServer={onServer} onRecord={record} onClip={send} />;
+    case "working":
+      return <Working stage={stage} onTryNow={goOn} onCancel={leave} />;
+    case "playing":
+      return <Play key={stage.metadata.id} stage={stage} onNew={leave} />;
+    case "refused":
+      return <Refused stage={stage} onRecord={record} onClip={send} onLeave={leave} />;
+    case "stopped":
+      return <Stopped stage={stage} onTryAgain={goOn} onLeave={leave} />;
+  }
+}
+
+const styles = StyleSheet.create({ app: { flex: 1, width: "100%", maxWidth: 480, alignSelf: "center", backgroundColor: color.paper } });

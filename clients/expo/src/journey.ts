@@ -1,0 +1,184 @@
+import { randomUUID } from "expo-crypto";
+
+import { adviceFor } from "./advice";
+import type { Clip } from "./clip";
+import { device } from "./device";
+import { forgetPending, savePending, type Pending } from "./pending";
+import { TikTokenError, type Metadata, type Status, type TikToken, type Violation } from "./tiktoken";
+
+/** Where a clip is on its way: what the app shows. */
+export type Stage =
+  | { name: "start" }
+  | { name: "working"; step: Step; share: number; uri: string | null; problem: string | null }
+  | { name: "playing"; metadata: Metadata; status: Status; problem: string | null }
+  | { name: "refused"; violations: Violation[]; isSent: boolean }
+  | { name: "stopped"; error: string; advice: string[]; canRetry: boolean };
+
+export type Step = "preflight" | "sending" | "checking";
+
+export type Tools = { api: TikToken; report: (stage: Stage) => void; signal: AbortSignal };
+
+/** Tickets are good for an hour; whoever was offline for longer gets another. */
+const MAX_TICKETS = 3;
+const STALE = ["access_denied", "expired_token", "unknown_video"];
+
+/** A new clip: judge what is known of it, keep it for a restart, and send it. */
+export async function begin(clip: Clip, server: string, tools: Tools): Promise<void> {
+  const { api, report, signal } = tools;
+  await telling(report, async () => {
+    report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
+    const verdict = await api.preflight(clip.facts, { signal }).catch(unlessOffline);
+    if (verdict && !verdict.accepted) {
+      report({ name: "refused", violations: verdict.violations, isSent: false });
+      return;
+    }
+    const size = await device.keep(clip.uri);
+    if (signal.aborted) return;
+    // Whatever the service should do with a clip that breaks a rule belongs into this request.
+    const request = {
+      filename: clip.name,
+      content_type: clip.contentType,
+      size,
+      method: "PUT",
+      exact_size: true,
+    } as const;
+    const pending: Pending = { server, key: randomUUID(), request };
+    await savePending(pending);
+    await finish(pending, tools);
+  });
+}
+
+/** Go on with an upload: after a restart of the app, or when its user wants another try. */
+export async function resume(pending: Pending, tools: Tools): Promise<void> {
+  await telling(tools.report, () => finish(pending, tools));
+}
+
+/** Give the clip up. */
+export async function discard(): Promise<void> {
+  await forgetPending();
+  await device.discard();
+}
+
+async function finish(pending: Pending, tools: Tools): Promise<void> {
+  for (let tickets = 1; ; tickets += 1) {
+    const last = await deliverAndFollow(pending, tools).catch((error) => {
+      if (!isStale(error) || tickets === MAX_TICKETS) throw error;
+      return null;
+    });
+    if (last && last.state !== "expired") return conclude(last, pending, tools);
+    pending = await renew(pending);
+    if (last && tickets === MAX_TICKETS) throw errorOf(last);
+  }
+}
+
+/** For another try, with a ticket of its own. */
+async function renew(pending: Pending): Promise<Pending> {
+  const renewed = { ...pending, key: randomUUID(), ticket: undefined };
+  await savePending(renewed);
+  return renewed;
+}
+
+async function deliverAndFollow(pending: Pending, tools: Tools): Promise<Status> {
+  const id = await deliver(pending, tools);
+  return follow(id, tools);
+}
+
+async function deliver(pending: Pending, { api, report, signal }: Tools): Promise<string> {
+  const uri = await device.kept();
+  let share = 0;
+  const tell = (problem: string | null = null) => {
+    report({ name: "working", step: "sending", share, uri, problem });
+  };
+  tell();
+  if (pending.ticket) {
+    const { id } = pending.ticket;
+    const status = await api.status(id, { signal }).catch(unlessOffline);
+    if (status && status.state !== "awaiting_upload") return id;
+  }
+  if (!uri) throw new ClipIsGone();
+  const { id } = await api.upload(await device.open(uri), {
+    ticket: pending.ticket,
+    request: pending.request,
+    idempotencyKey: pending.key,
+    retries: Infinity,
+    signal,
+    onTicket: (ticket) => void savePending({ ...pending, ticket }),
+    onProgress: (sent) => {
+      share = sent;
+      tell();
+    },
+    onRetry: (error) => tell(error.message),
+  });
+  return id;
+}
+
+async function follow(id: string, { api, report, signal }: Tools): Promise<Status> {
+  const uri = await device.kept();
+  let status: Status | null = null;
+  let metadata: Metadata | null = null;
+  const tell = (problem: string | null = null) => {
+    if (status?.playable && metadata) report({ name: "playing", metadata, status, problem });
+    else report({ name: "working", step: "checking", share: 1, uri, problem });
+  };
+  return api.follow(id, {
+    signal,
+    onStatus: (news) => {
+      status = news;
+      tell();
+      if (!status.playable || metadata) return;
+      const found = (answer: Metadata) => {
+        metadata = answer;
+        tell();
+      };
+      api.metadata(id, { signal }).then(found, () => {}); // the next status asks again
+    },
+    onRetry: (error) => tell(error.message),
+  });
+}
+
+async function conclude(last: Status, pending: Pending, { api, report, signal }: Tools): Promise<void> {
+  if (last.state === "completed") {
+    const metadata = await api.metadata(last.id, { signal });
+    report({ name: "playing", metadata, status: last, problem: null });
+    await discard();
+  } else if (last.state === "rejected") {
+    report({ name: "refused", violations: last.violations ?? [], isSent: true });
+    await discard();
+  } else {
+    await renew(pending); // so that trying again sends it once more
+    throw errorOf(last);
+  }
+}
+
+const errorOf = ({ error = "The clip could not be processed.", code = "unknown", ...details }: Status) =>
+  new TikTokenError(error, { code, ...details });
+
+class ClipIsGone extends Error {}
+
+/** Whatever goes wrong is shown, with a way on. */
+async function telling(report: Tools["report"], act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    if (error instanceof Error && error.name === "AbortError") return;
+    if (error instanceof TikTokenError && error.violations.length) {
+      await discard();
+      report({ name: "refused", violations: error.violations, isSent: false });
+    } else if (error instanceof TikTokenError) {
+      report({ name: "stopped", error: error.message, advice: adviceFor(error), canRetry: true });
+    } else if (error instanceof ClipIsGone) {
+      await discard();
+      report({ name: "stopped", error: "The clip is gone.", advice: ["Choose it again."], canRetry: false });
+    } else {
+      report({ name: "stopped", error: String(error), advice: [], canRetry: true });
+    }
+  }
+}
+
+/** Without a connection, what only informs us can be left out. */
+function unlessOffline(error: unknown): null {
+  if (error instanceof TikTokenError && error.temporary) return null;
+  throw error;
+}
+
+const isStale = (error: unknown) => error instanceof TikTokenError && STALE.includes(error.code);

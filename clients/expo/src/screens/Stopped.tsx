@@ -1,0 +1,31 @@
+import { StyleSheet } from "react-native";
+import { SafeAreaView } from "react-native-safe-area-context";
+
+import type { Stage } from "../journey";
+import { Button, color, GAP, Screen, Sign, Soft, Title } from "../look";
+
+type Props = { stage: Extract<Stage, { name: "stopped" }>; onTryAgain: () => void; onLeave: () => void };
+
+export function Stopped({ stage, onTryAgain, onLeave }: Props) {
+  const { error, advice, canRetry } = stage;
+  return (
+    <Screen
+      picture={
+        <SafeAreaView edges={["top"]} style={styles.picture}>
+          <Sign size={40} />
+          <Title>{error}</Title>
+          {advice.map((line) => (
+            <Soft key={line}>{line}</Soft>
+          ))}
+        </SafeAreaView>
+      }
+    >
+      {canRetry && <Button label="Try again" onPress={onTryAgain} />}
+      <Button label="New clip" quiet={canRetry} onPress={onLeave} />
+    </Screen>
+  );
+}
+
+const styles = StyleSheet.create({
+  picture: { flex: 1, justifyContent: "center", gap: 14, padding: GAP, backgroundColor: color.sheet },
+});

@@ -1,0 +1,286 @@
+// The app on a phone, against a running server: tests/test_expo.py starts it and names it in SERVER, with clips.
+import AsyncStorage from "@react-native-async-storage/async-storage";
+import { act, fireEvent, render, screen, waitFor } from "@testing-library/react-native";
+import { File, Paths } from "expo-file-system";
+import { Platform } from "react-native";
+
+import App from "../src/App";
+import { loadPending, savePending } from "../src/pending";
+import { TikToken } from "../src/tiktoken";
+import { inCache, never, picks, sendBy, sendNatively, sent } from "./phone";
+
+const { SERVER = "", GOOD_CLIP, FAST_CLIP } = process.env;
+const LONGEST_WAIT = { timeout: 30_000 };
+const api = new TikToken(SERVER, { fetch: (...request) => fetch(...request) });
+const kept = () => new File(Paths.document, "pending-clip");
+
+let asked: string[];
+let isOnline: boolean;
+
+beforeEach(async () => {
+  asked = [];
+  isOnline = true;
+  globalThis.fetch = async (url, init) => {
+    if (!isOnline) throw new TypeError("Network request failed");
+    asked.push(`${init?.method ?? "GET"} ${new URL(String(url)).pathname}`);
+    return fetchOfNode(url as string, init);
+  };
+  sent.length = 0;
+  sendBy(sendNatively);
+  await AsyncStorage.clear();
+  await AsyncStorage.setItem("server", SERVER);
+  if (kept().exists) kept().delete();
+});
+
+const tickets = () => asked.filter((request) => request === "POST /upload").length;
+const sees = (text: string | RegExp) => screen.findByText(text, {}, LONGEST_WAIT);
+const press = async (label: string) => {
+  const button = await sees(label);
+  await act(async () => fireEvent.press(button));
+};
+
+async function choose(clip: File, known = {}) {
+  picks(clip, known);
+  await press("Choose a clip");
+}
+
+test("a clip goes from the picker to the player", async () => {
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees("Ready in 720p, 540p, 360p");
+  expect(screen.getByText(/^720 × 1280/)).toBeOnTheScreen();
+  expect(screen.getByTestId("film").props.accessibilityHint).toMatch(/\/(master\.m3u8|video\.mp4)$/);
+  expect(sent).toEqual([
+    {
+      httpMethod: "PUT",
+      uploadType: 0,
+      headers: { "Content-Type": "video/mp4", "If-None-Match": "*" },
+    },
+  ]);
+  expect(await loadPending()).toBeNull();
+  expect(kept().exists).toBe(false);
+});
+
+test("the blurhash shows before the picture", async () => {
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees(/^Ready/);
+  const { id } = (await api.list()).videos[0]!;
+
+  const { blurhash } = await api.metadata(id);
+
+  expect(screen.getByTestId(blurhash!)).toBeOnTheScreen();
+});
+
+test("the share that has gone shows while bytes go", async () => {
+  sendBy(async function () {
+    this.emit("progress", { bytesSent: 41_000, totalBytes: 100_000 });
+    return never.apply(this, [] as never);
+  });
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees("41 %");
+  expect(screen.getByRole("progressbar")).toHaveAccessibilityValue({ now: 41 });
+});
+
+test("a lost connection is told, and the upload goes on by itself", async () => {
+  let tries = 0;
+  sendBy(async function (...sending) {
+    if ((tries += 1) === 1) throw new Error("The network connection was lost.");
+    return sendNatively.apply(this, sending);
+  });
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees("Connection lost");
+  await sees(/^Ready/);
+  expect([tries, tickets()]).toEqual([2, 1]);
+});
+
+test("who knows that the connection is back need not wait", async () => {
+  sendBy(() => Promise.reject(new Error("offline")));
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Connection lost");
+  sendBy(sendNatively);
+
+  await press("Try now");
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(1);
+});
+
+test("a clip that is picked without a connection is sent once there is one", async () => {
+  isOnline = false;
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Connection lost");
+
+  isOnline = true;
+
+  await sees(/^Ready/);
+});
+
+test("an upload whose answer got lost is not sent twice", async () => {
+  sendBy(async function (...sending) {
+    await sendNatively.apply(this, sending);
+    throw new Error("The network connection was lost.");
+  });
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(1);
+});
+
+test("a restart of the app goes on with the same upload", async () => {
+  sendBy(never);
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await waitFor(async () => expect((await loadPending())?.ticket).toBeDefined(), LONGEST_WAIT);
+  const { id } = (await loadPending())!.ticket!;
+  before.unmount();
+  sendBy(sendNatively);
+
+  render(<App />);
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(1);
+  expect((await api.status(id)).state).toBe("completed");
+});
+
+test("a restart after the bytes have gone only follows", async () => {
+  sendBy(async function (...sending) {
+    await sendNatively.apply(this, sending);
+    return never.apply(this, sending); // the app was ended before the answer came
+  });
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await waitFor(() => expect(sent).toHaveLength(1), LONGEST_WAIT);
+  const { id } = (await loadPending())!.ticket!;
+  await waitFor(async () => expect((await api.status(id)).state).not.toBe("awaiting_upload"), LONGEST_WAIT);
+  before.unmount();
+
+  render(<App />);
+
+  await sees(/^Ready/);
+  expect(sent).toHaveLength(1);
+});
+
+test("a ticket that is good for nothing any more is replaced", async () => {
+  sendBy(never);
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await waitFor(async () => expect((await loadPending())?.ticket).toBeDefined(), LONGEST_WAIT);
+  const { id } = (await loadPending())!.ticket!;
+  before.unmount();
+  await api.remove(id);
+  sendBy(sendNatively);
+
+  render(<App />);
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(2);
+});
+
+test("a ticket that has expired is replaced", async () => {
+  let tries = 0;
+  const expired = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"; // as S3 says it
+  sendBy(async function (...sending) {
+    if ((tries += 1) === 1) return { status: 403, body: expired, headers: {} };
+    return sendNatively.apply(this, sending);
+  });
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees(/^Ready/);
+  expect([tries, tickets()]).toEqual([2, 2]);
+});
+
+test("a restart without the clip says so", async () => {
+  await savePending({ server: SERVER, key: "a", request: { filename: "a.mp4", content_type: "video/mp4", size: 1 } });
+
+  render(<App />);
+
+  await sees("The clip is gone.");
+  expect(screen.queryByText("Try again")).toBeNull();
+  await press("New clip");
+  await sees("Choose a clip");
+});
+
+test("who cancels is asked for a clip again, after a restart as well", async () => {
+  sendBy(never);
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Uploading");
+
+  await press("Cancel");
+
+  await sees("Choose a clip");
+  await waitFor(async () => expect(await loadPending()).toBeNull());
+  before.unmount();
+  render(<App />);
+  await sees("Choose a clip");
+});
+
+test.each([
+  ["ios", /^Record upright with Settings/, /Hold the phone upright/],
+  ["android", /^Hold the phone upright/, /Record upright with Settings/],
+] as const)("what breaks a rule is explained for %s, before a byte is sent", async (platform, own, other) => {
+  jest.replaceProperty(Platform, "OS", platform);
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP), { width: 1080, height: 1920, duration: 75_000 });
+
+  await sees("This clip does not fit yet.");
+  expect(screen.getByText("1080x1920")).toBeOnTheScreen();
+  expect(screen.getByText("75 s")).toBeOnTheScreen();
+  expect(screen.getByText(own)).toBeOnTheScreen();
+  expect(screen.queryByText(other)).toBeNull();
+  expect(tickets()).toBe(0);
+});
+
+test("a clip that the service rejects is explained, and another one can be chosen", async () => {
+  render(<App />);
+
+  await choose(inCache(FAST_CLIP));
+
+  await sees("60 fps");
+  expect(screen.getByText(/uploaded and checked/)).toBeOnTheScreen();
+  picks(inCache(GOOD_CLIP));
+  await press("Choose another clip");
+  await sees(/^Ready/);
+});
+
+test("a service that is none is told, and leads back to the start", async () => {
+  await AsyncStorage.setItem("server", `${SERVER}/elsewhere`);
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+
+  await press("Try again");
+
+  await sees("Choose a clip");
+});
+
+test("an address that was typed in is used and remembered", async () => {
+  await AsyncStorage.setItem("server", "http://localhost:1");
+  const before = render(<App />);
+  await sees("No answer from localhost:1");
+  await press("Change");
+
+  fireEvent.changeText(screen.getByLabelText("Server"), ` ${SERVER.replace("http://", "")}/ `);
+  await press("Use this server");
+
+  await sees(SERVER.replace("http://", ""));
+  await choose(inCache(GOOD_CLIP));
+  await sees(/^Ready/);
+  before.unmount();
+  expect(await AsyncStorage.getItem("server")).toBe(SERVER);
+});

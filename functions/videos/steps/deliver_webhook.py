@@ -1,0 +1,91 @@
+"""Deliver one event to the receiver of webhooks, or see to it that it is tried again."""
+
+from dataclasses import replace
+from enum import StrEnum
+
+from videos import __version__
+from videos.policy import DELIVERY_PAUSES_S, MAX_DELIVERIES
+from videos.ports import Delivery
+from videos.service import Service
+from videos.telemetry import logs, metrics
+from videos.telling.call import CallFailed, post, read_target
+from videos.telling.signing import signed
+
+HEADERS = {"Content-Type": "application/json", "User-Agent": f"TikToken/{__version__}"}
+GONE = 410  # the receiver wants no more of this
+
+
+class Outcome(StrEnum):
+    DELIVERED = "delivered"
+    GONE = "gone"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+def deliver_webhook(delivery: Delivery, service: Service) -> bool:
+    """Make one attempt. One that fails is repeated with growing pauses for a day, then it is a dead letter.
+
+    Returns:
+        Whether the message is done with; if not, it is delivered again.
+
+    Raises:
+        Unavailable: the queues do not answer. Deliver it again.
+    """
+    assert service.deliveries
+    began = service.monotonic()
+    status, reason = _attempt(delivery, service)
+    outcome = _outcome(delivery, status)
+    done = True
+    if outcome is Outcome.RETRY:
+        done = service.deliveries.retry(delivery, reason, delay_s=DELIVERY_PAUSES_S[delivery.attempt - 1])
+    elif outcome is Outcome.DEAD:
+        service.deliveries.bury(replace(delivery.letter, attempts=delivery.attempt, reason=reason))
+    _log(delivery, outcome, status, reason, service.monotonic() - began)
+    if outcome is Outcome.DELIVERED:
+        late_ms = round((service.now() - delivery.letter.event.at).total_seconds() * 1000)
+        metrics.emit({"webhooks_delivered": 1, "to_delivered_ms": late_ms})
+    else:
+        metrics.emit({f"webhooks_{'gone' if outcome is Outcome.GONE else 'failed'}": 1})
+    return done
+
+
+def _attempt(delivery: Delivery, service: Service) -> tuple[int | None, str]:
+    """The status that was answered, if any was, and what went wrong."""
+    receiver, event = service.receiver, delivery.letter.event
+    assert receiver
+    assert receiver.secrets
+    if delivery.attempt > MAX_DELIVERIES:
+        return None, "Each attempt ended with its worker."
+    target = read_target(receiver.url, allows_private=receiver.allows_private)
+    headers = HEADERS | signed(event.id, event.body, receiver.secrets, service.now())
+    try:
+        status = post(target, event.body.encode(), headers)
+    except CallFailed as failed:
+        return None, str(failed)
+    return status, "" if _is_success(status) else f"It answered {status}."
+
+
+def _is_success(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _outcome(delivery: Delivery, status: int | None) -> Outcome:
+    if _is_success(status):
+        return Outcome.DELIVERED
+    if status == GONE:
+        return Outcome.GONE
+    return Outcome.RETRY if delivery.attempt < MAX_DELIVERIES else Outcome.DEAD
+
+
+def _log(delivery: Delivery, outcome: Outcome, status: int | None, reason: str, took_s: float) -> None:
+    log = logs.logger.info if outcome is Outcome.DELIVERED else logs.logger.warning
+    log(
+        logs.WEBHOOK,
+        event_id=delivery.letter.event.id,
+        event_type=delivery.letter.event.type,
+        attempt=delivery.attempt,
+        outcome=outcome,
+        status=status,
+        reason=reason,
+        duration_ms=round(took_s * 1000),
+    )

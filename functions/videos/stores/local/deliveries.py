@@ -1,0 +1,48 @@
+"""The queue of webhooks in SQLite."""
+
+from pathlib import Path
+
+import msgspec
+
+from videos.policy import DELIVERY_VISIBILITY_S, MAX_DELIVERIES
+from videos.ports import Delivery, Event, Job, Letter
+from videos.stores.local.jobs import SqliteJobs
+
+# Built at import: two threads building a decoder of the same type crash the process (msgspec 0.22).
+_letter = msgspec.json.Decoder(Letter).decode
+
+
+class SqliteDeliveries:
+    """Letters, each as a message of ``queue``, which the local server drains."""
+
+    def __init__(self, path: Path) -> None:
+        self.queue = SqliteJobs(
+            path,
+            queue="webhooks",
+            visibility_s=DELIVERY_VISIBILITY_S,
+            max_receives=2 * MAX_DELIVERIES,  # it is buried before
+            one_at_a_time_of="$.event.video_id",
+        )
+
+    def put(self, event: Event) -> None:
+        self.queue.put(_message(Letter(event=event)))
+
+    def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:  # noqa: ARG002 - for SQS
+        job = Job(
+            video_id=delivery.letter.event.video_id, receipt=delivery.receipt, receives=delivery.receives
+        )
+        self.queue.give_back(job, delay_s=delay_s)
+        return False
+
+    def bury(self, letter: Letter) -> None:
+        self.queue.bury(_message(letter))
+
+    def dead(self, *, limit: int = 10) -> list[Letter]:
+        return [_letter(message) for message in self.queue.dead(limit=limit)]
+
+    def redrive(self) -> int:
+        return self.queue.revive(lambda message: _message(Letter(event=_letter(message).event)))
+
+
+def _message(letter: Letter) -> str:
+    return msgspec.json.encode(letter).decode()

@@ -1,0 +1,1 @@
+"""The events that changes of videos are told as."""

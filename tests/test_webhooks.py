@@ -1,0 +1,384 @@
+"""Webhooks, from the queue to a real receiver: what is sent, retried, given up, and in which order."""
+
+import base64
+import io
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import moto.sqs.models
+import pytest
+from moto.sqs.models import SQSBackend
+from standardwebhooks import Webhook
+
+import deliver_webhook
+from local_aws.events import Context
+from support import letters
+from support.faults import Worker, after, break_off, by_worker, die, service_here
+from support.receiver import Receiver
+from support.samples import an_event
+from support.world import in_our_hands
+from videos.errors import Unavailable
+from videos.service import Receiver as ReceiverSettings
+from videos.steps import deliver_webhook as step
+from videos.telemetry import metrics
+from videos.telemetry.logs import logger
+from videos.telling.call import post
+
+SECRET = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
+OLD_SECRET = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def told(service, receiver, clock, monkeypatch):
+    """The service with that receiver; its queues go by the clock."""
+    settings = ReceiverSettings(url=receiver.url, secrets=(SECRET,), allows_private=True)
+    served = replace(service, receiver=settings)
+    with in_our_hands(clock):
+        monkeypatch.setattr(deliver_webhook, "service", lambda: served)
+        yield served
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """The log lines of attempts, as fields."""
+    found = []
+
+    def keep(message, **fields):
+        found.append({"message": message, **fields})
+
+    monkeypatch.setattr(logger, "info", keep)
+    monkeypatch.setattr(logger, "warning", keep)
+    return found
+
+
+@pytest.fixture
+def emitted(monkeypatch):
+    found = []
+    monkeypatch.setattr(metrics, "emit", lambda values, *_: found.append(values))
+    return found
+
+
+def deliver_all(service) -> int:
+    """Deliver everything that is ready; how many attempts that took."""
+    attempts = 0
+    while letters.deliver(service.deliveries):
+        attempts += 1
+    return attempts
+
+
+def ids(receiver) -> list[str]:
+    return [call.headers["webhook-id"] for call in receiver.calls]
+
+
+# ── One event ────────────────────────────────────────────────────────────────────
+
+
+def test_an_event_arrives_once_and_as_it_was_told(told, receiver):
+    event = an_event("v1", 3, says="Grüße, 猫")
+    told.deliveries.put(event)
+
+    assert deliver_all(told) == 1
+
+    [call] = receiver.calls
+    assert call.body.decode() == event.body
+    assert call.headers["content-type"] == "application/json"
+    assert call.headers["user-agent"].startswith("TikToken/")
+    assert call.headers["webhook-id"] == event.id
+    assert not told.deliveries.dead()
+
+
+def test_it_is_signed_at_the_time_of_the_attempt(told, receiver, clock):
+    told.deliveries.put(an_event("v1", 3))
+    deliver_all(told)
+
+    [call] = receiver.calls
+    assert call.headers["webhook-timestamp"] == str(int(clock().timestamp()))
+    assert call.headers["webhook-signature"] == Webhook(SECRET).sign("v1-3", clock(), call.body.decode())
+
+
+def test_while_a_secret_is_replaced_it_is_signed_with_both(told, receiver, clock, monkeypatch):
+    both = replace(told, receiver=replace(told.receiver, secrets=(SECRET, OLD_SECRET)))
+    monkeypatch.setattr(deliver_webhook, "service", lambda: both)
+    told.deliveries.put(an_event("v1", 3))
+    deliver_all(told)
+
+    [call] = receiver.calls
+    assert call.headers["webhook-signature"].split(" ") == [
+        Webhook(secret).sign("v1-3", clock(), call.body.decode()) for secret in (SECRET, OLD_SECRET)
+    ]
+
+
+# ── Failures ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 413, 429, 500, 503])
+def test_whatever_is_no_success_is_tried_again(told, receiver, clock, status):
+    receiver.behave = lambda *_: status
+    told.deliveries.put(an_event("v1", 3))
+    assert deliver_all(told) == 1
+
+    receiver.behave = lambda *_: 200
+    clock.advance(seconds=5)
+    assert deliver_all(told) == 1
+    clock.advance(hours=48)
+    assert deliver_all(told) == 0
+
+    assert ids(receiver) == ["v1-3", "v1-3"]
+    assert not told.deliveries.dead()
+
+
+def test_a_receiver_that_is_gone_is_not_asked_again(told, receiver, clock, lines, emitted):
+    receiver.behave = lambda *_: 410
+    told.deliveries.put(an_event("v1", 3))
+    deliver_all(told)
+    clock.advance(hours=48)
+
+    assert deliver_all(told) == 0
+    assert not told.deliveries.dead()
+    assert [(line["outcome"], line["status"]) for line in lines] == [("gone", 410)]
+    assert emitted == [{"webhooks_gone": 1}]
+
+
+@pytest.fixture
+def hidden_for_long(monkeypatch):
+    """A message may be hidden for twelve hours: in moto since it was sent, in SQS since it was received."""
+    hide = SQSBackend.change_message_visibility
+
+    def hide_from_now(self, queue_name, receipt_handle, visibility_timeout):
+        for message in self.get_queue(queue_name)._messages:
+            message.sent_timestamp = moto.sqs.models.unix_time_millis()
+        return hide(self, queue_name, receipt_handle, visibility_timeout)
+
+    monkeypatch.setattr(SQSBackend, "change_message_visibility", hide_from_now)
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("hidden_for_long")
+def test_an_event_is_retried_for_a_day_then_it_is_a_dead_letter_with_its_reason(told, receiver, clock):
+    receiver.behave = lambda *_: 503
+    told.deliveries.put(an_event("v1", 3))
+    began = clock()
+
+    for pause_s in (5, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 32_400):
+        assert deliver_all(told) == 1
+        clock.advance(seconds=pause_s - 1)
+        assert deliver_all(told) == 0
+        assert not told.deliveries.dead()
+        clock.advance(seconds=2)
+    assert deliver_all(told) == 1
+
+    assert clock() - began > timedelta(hours=24)
+    [letter] = told.deliveries.dead()
+    assert (letter.event, letter.attempts, letter.reason) == (an_event("v1", 3), 10, "It answered 503.")
+    clock.advance(hours=48)
+    assert deliver_all(told) == 0
+
+
+@pytest.mark.thorough
+def test_a_dead_letter_that_is_redriven_has_all_its_attempts_again(told, receiver, clock):
+    receiver.behave = lambda *_: 503
+    told.deliveries.put(an_event("v1", 3))
+    while not told.deliveries.dead():
+        deliver_all(told)
+        clock.advance(hours=9)
+    receiver.behave = lambda *_: 503 if len(receiver.calls) < 15 else 200
+
+    assert told.deliveries.redrive() == 1
+    for _ in range(10):
+        deliver_all(told)
+        clock.advance(hours=9)
+
+    assert len(receiver.calls) == 15
+    assert not told.deliveries.dead()
+    assert told.deliveries.redrive() == 0
+
+
+def test_each_attempt_is_one_line_with_what_happened(told, receiver, clock, lines, emitted):
+    statuses = iter([500, 204])
+    receiver.behave = lambda *_: next(statuses)
+    told.deliveries.put(an_event("v1", 3))
+    deliver_all(told)
+    clock.advance(seconds=5)
+    deliver_all(told)
+
+    assert [{name: line[name] for name in line if name != "duration_ms"} for line in lines] == [
+        {"message": "webhook attempted", "event_id": "v1-3", "event_type": "video.playable", "attempt": 1,
+         "outcome": "retry", "status": 500, "reason": "It answered 500."},
+        {"message": "webhook attempted", "event_id": "v1-3", "event_type": "video.playable", "attempt": 2,
+         "outcome": "delivered", "status": 204, "reason": ""},
+    ]  # fmt: skip
+    late_ms = round((clock() - an_event("v1", 3).at).total_seconds() * 1000)
+    assert emitted == [{"webhooks_failed": 1}, {"webhooks_delivered": 1, "to_delivered_ms": late_ms}]
+    assert all(line["duration_ms"] >= 0 for line in lines)
+
+
+def test_no_line_holds_a_secret_or_what_the_receiver_said(told, receiver, monkeypatch):
+    receiver.behave = lambda _, sock: sock.sendall(b"HTTP/1.1 500 sesame\r\n\r\nsesame")
+    written = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    told.deliveries.put(an_event("v1", 3))
+    deliver_all(told)
+
+    assert "webhook attempted" in written.getvalue()
+    assert SECRET.removeprefix("whsec_") not in written.getvalue()
+    assert "sesame" not in written.getvalue()
+    assert SECRET not in repr(told)
+
+
+def test_a_receiver_whose_address_became_private_is_not_called(told, receiver, clock, monkeypatch):
+    strict = replace(
+        told,
+        receiver=replace(told.receiver, allows_private=False, url=receiver.url.replace("http:", "https:")),
+    )
+    monkeypatch.setattr(deliver_webhook, "service", lambda: strict)
+    told.deliveries.put(an_event("v1", 3))
+    for _ in range(10):
+        deliver_all(told)
+        clock.advance(hours=9)
+
+    [letter] = told.deliveries.dead()
+    assert "which is not a public address" in letter.reason
+    assert receiver.connections == 0
+
+
+def test_a_malformed_message_is_logged_and_holds_up_nothing():
+    for body in ("", "[]", '{"event": {}}', "{" * 100_000):
+        record = {
+            "messageId": "m",
+            "body": body,
+            "receiptHandle": "r",
+            "attributes": {"ApproximateReceiveCount": "1"},
+        }
+        assert deliver_webhook.handler({"Records": [record]}, Context("deliver_webhook", 30)) == {
+            "batchItemFailures": []
+        }
+
+
+# ── Order ────────────────────────────────────────────────────────────────────────
+
+
+def test_first_attempts_at_the_events_of_a_video_come_in_order_whatever_comes_of_them(told, receiver, clock):
+    receiver.behave = lambda call, _: 500 if call.headers["webhook-id"] == "v1-1" else 200
+    for video, version in (("v1", 1), ("v2", 1), ("v1", 2), ("v2", 2), ("v1", 3)):
+        told.deliveries.put(an_event(video, version))
+
+    deliver_all(told)
+
+    assert [name for name in ids(receiver) if "v1" in name] == ["v1-1", "v1-2", "v1-3"]
+    assert [name for name in ids(receiver) if "v2" in name] == ["v2-1", "v2-2"]
+    clock.advance(seconds=5)
+    receiver.behave = lambda *_: 200
+    deliver_all(told)
+    assert ids(receiver)[-1] == "v1-1", "it comes late; its version tells"
+
+
+def test_while_one_event_is_attempted_the_next_of_its_video_waits_and_others_do_not(told):
+    for video, version in (("v1", 1), ("v1", 2), ("v2", 1)):
+        told.deliveries.put(an_event(video, version))
+
+    first, other = letters.receive(told.deliveries), letters.receive(told.deliveries)
+
+    assert [json.loads(one.job.video_id)["event"]["id"] for one in (first, other)] == ["v1-1", "v2-1"]
+    assert letters.receive(told.deliveries) is None
+    letters.done(told.deliveries, first)
+    assert "v1-2" in letters.receive(told.deliveries).job.video_id
+
+
+def test_an_event_whose_worker_died_comes_again_and_before_the_next_of_its_video(told, receiver, clock):
+    for version in (1, 2):
+        told.deliveries.put(an_event("v1", version))
+    assert letters.receive(told.deliveries)
+
+    assert deliver_all(told) == 0
+    clock.advance(seconds=181)
+    deliver_all(told)
+
+    assert ids(receiver) == ["v1-1", "v1-2"]
+
+
+def test_an_event_that_kills_every_worker_is_a_dead_letter_in_the_end(told, receiver, clock):
+    told.deliveries.put(an_event("v1", 1))
+    for _ in range(10):
+        assert letters.receive(told.deliveries)
+        clock.advance(seconds=181)
+
+    deliver_all(told)
+
+    [letter] = told.deliveries.dead()
+    assert letter.reason == "Each attempt ended with its worker."
+    assert receiver.calls == []
+
+
+def test_an_event_that_is_put_again_arrives_with_the_same_id(told, receiver):
+    for _ in range(2):
+        told.deliveries.put(an_event("v1", 1))
+    deliver_all(told)
+
+    assert set(ids(receiver)) == {"v1-1"}
+
+
+# ── A worker that is killed ──────────────────────────────────────────────────────
+
+
+def deliver_by(worker: Worker) -> bool:
+    """Let it attempt the next message; whether there was one."""
+    deliveries = worker.service.deliveries._port
+    message = letters.receive(deliveries)
+    if not message:
+        return False
+    with worker.at_work():
+        answer = deliver_webhook.handler(message.event, Context("deliver_webhook", 30))
+        if not answer["batchItemFailures"]:
+            by_worker("done", lambda: letters.done(deliveries, message))
+    return True
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("status", "attempts", "calls"),
+    [
+        (204, 0, ["call", "done"]),
+        (500, 0, ["call", "retry webhook"]),
+        (410, 0, ["call", "done"]),
+        (500, 9, ["call", "bury webhook", "done"]),
+    ],
+)
+@pytest.mark.parametrize("happens", [die, break_off])
+def test_no_event_is_lost_whichever_call_its_worker_is_killed_after(
+    told, receiver, clock, monkeypatch, status, attempts, calls, happens
+):
+    monkeypatch.setattr(deliver_webhook, "service", service_here)
+    monkeypatch.setattr(step, "post", lambda *call: by_worker("call", lambda: post(*call)))
+    for at, call in enumerate(calls):
+        event = an_event(f"v-{at}", 1)
+        told.deliveries.put(event)
+        for _ in range(attempts):
+            assert letters.receive(told.deliveries)
+            clock.advance(seconds=181)
+        receiver.behave = lambda *_: status
+        worker = Worker(told, after(call, happens))
+        with suppress(Unavailable):
+            deliver_by(worker)
+        assert call in worker.calls, "it was never made"
+        assert worker.killed == (happens is die)
+
+        receiver.behave = lambda *_: 200
+        told.deliveries.redrive()
+        for _ in range(4):
+            clock.advance(seconds=181)
+            while deliver_by(Worker(told)):
+                pass
+            told.deliveries.redrive()
+
+        answered = [one for one in receiver.calls if one.headers["webhook-id"] == event.id]
+        assert len(answered) > (status == 500)
+        assert not told.deliveries.dead()
