@@ -8,6 +8,7 @@ from videos.checking import rules
 from videos.checking.fixes import colors_of, plan_fixes, unfixable
 from videos.errors import Violation
 from videos.fix import Fix
+from videos.making.color import needs_table, write_table
 from videos.model import ELSEWHERE, PROTECTED, Colors, Media
 
 GOOD = Media(
@@ -154,3 +155,11 @@ def test_colours_that_nobody_has_told_yet_are_no_obstacle():
 
     assert plan_fixes(media, problems) == (Fix(rule="resolution", found="1080x1920", made="720x1280"),)
     assert unfixable(media, problems) == ()
+
+
+def test_hdr_with_the_primaries_of_sdr_is_mapped_all_the_same(tmp_path):
+    odd = replace(GOOD, color_transfer="arib-std-b67")
+
+    assert needs_table(colors_of(odd))
+    assert write_table(colors_of(odd), tmp_path / "table").stat().st_size > 0
+    assert not needs_table(colors_of(GOOD))

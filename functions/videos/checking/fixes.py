@@ -12,7 +12,7 @@ from videos.errors import Violation
 from videos.fix import Fix
 from videos.model import Colors, Media
 
-MAX_CODED_PX = 4096 * 4096  # width times height
+MAX_CODED_PX = 4096 * 2304  # width times height: any 4K
 MAX_FRAME_RATE = 240.0
 
 PRIMARIES = {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import exp
 from pathlib import Path
 
+from videos.checking.fixes import HDR
 from videos.model import Colors
 
 Rgb = tuple[float, float, float]
@@ -22,6 +23,7 @@ KNEE, BRIGHTEST = 0.3, PEAK / WHITE
 
 # Linear light from one set of primaries to BT.709, all with the white of D65.
 TO_BT709: dict[str, Matrix] = {
+    "bt709": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     "bt2020": ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
     "smpte432": ((1.2249, -0.2249, 0.0), (-0.0420, 1.0420, 0.0), (-0.0197, -0.0786, 1.0983)),
     "smpte170m": ((0.9395, 0.0502, 0.0103), (0.0178, 0.9658, 0.0164), (-0.0016, -0.0044, 1.0060)),
@@ -32,7 +34,7 @@ TO_BT709: dict[str, Matrix] = {
 
 def needs_table(colors: Colors) -> bool:
     """Whether more than matrix and range must change."""
-    return colors.primaries in TO_BT709
+    return colors.primaries != "bt709" or colors.transfer in HDR
 
 
 def write_table(colors: Colors, path: Path) -> Path:
@@ -54,7 +56,7 @@ def _mapping(colors: Colors) -> Callable[[int, int, int], Rgb]:
     (rr, rg, rb), (gr, gg, gb), (br, bg, bb) = TO_BT709[colors.primaries]
     codes = [step / (POINTS - 1) for step in range(POINTS)]
     light = [_light(code, colors.transfer) for code in codes]
-    is_hlg, is_hdr = colors.transfer == "arib-std-b67", colors.transfer in ("arib-std-b67", "smpte2084")
+    is_hlg, is_hdr = colors.transfer == "arib-std-b67", colors.transfer in HDR
 
     def mapped(red_at: int, green_at: int, blue_at: int) -> Rgb:
         red, green, blue = light[red_at], light[green_at], light[blue_at]

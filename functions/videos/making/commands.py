@@ -1,8 +1,9 @@
 """The ffmpeg commands that produce the outputs (pure functions that return argv)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import ffmpeg
 
@@ -201,8 +202,10 @@ def compiled(tools: MediaTools, outputs: Sequence[object], *options: str, level:
     return command
 
 
-def opened(source: Path, media: Media, *, at_s: float = 0.0, **decoder: object) -> ffmpeg.nodes.Stream:
-    """The upload as an input, from ``at_s`` on; ``decoder`` has more options of the decoder."""
+def opened(
+    source: Path, media: Media, *, at_s: float = 0.0, decoder: Mapping[str, object] = MappingProxyType({})
+) -> ffmpeg.nodes.Stream:
+    """The upload as an input, from ``at_s`` on; ``decoder`` has more options."""
     # Our own filters rotate, by the matrix alone. A graph that is built anew starts a new sprite sheet.
     options: dict[str, object] = {"noautorotate": None, "reinit_filter:v": 0, **decoder}
     if at_s or media.starts_hidden:

@@ -23,7 +23,8 @@ from videos.model import Media
 from videos.policy import FIX_TIMEOUT_S
 from videos.tools import GIB, SAFE_INPUT, MediaTools
 
-FIX_MEMORY_BYTES = 3 * GIB  # address space
+FIX_MEMORY_BYTES = 5 * GIB // 4  # address space; 4K in 10-bit HEVC runs in 1 GiB, and has 0.42 resident
+THREADS = 3  # of decoder, filters and encoder each, however many processors there are: each takes memory
 KEYFRAMES_EVERY = 60  # frames; HLS cuts there
 NEARLY = 0.01  # a shape so near to that of the frame is stretched rather than given bars
 # The encoder is as good as this unless that takes more bits than there are.
@@ -109,7 +110,13 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
     Prints its progress to standard output, and how many frames it decoded to standard error.
     """
     media = plan.media
-    stream = commands.opened(plan.source, media, max_pixels=MAX_CODED_PX)
+    # The graph is built anew for a size that changes: each has bars of its own.
+    decoder = {
+        "max_pixels": MAX_CODED_PX,
+        "threads": THREADS,
+        "reinit_filter:v": int(bool(media.other_sizes)),
+    }
+    stream = commands.opened(plan.source, media, decoder=decoder)
     sound = [ffmpeg.input(str(plan.sound), **SAFE_INPUT)["a"]] if plan.sound else []
     fixed = ffmpeg.output(
         _fixed(stream[str(media.stream_index)], plan),
@@ -119,7 +126,7 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
             "c:a": "copy",
             "c:v": "libx264",
             **commands.SEARCH,
-            "threads": 3,
+            "threads": THREADS,
             "crf": CRF,
             "maxrate": bit_rate,
             "bufsize": int(bit_rate * BUFFER_S),
@@ -131,7 +138,8 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
         **commands.BT709,
         **commands.PRIVATE,
     )
-    return commands.compiled(using, [fixed], "-progress", "pipe:1", level="level+verbose")
+    options = ("-progress", "pipe:1", "-filter_complex_threads", str(THREADS))
+    return commands.compiled(using, [fixed], *options, level="level+verbose")
 
 
 # ── The picture ──────────────────────────────────────────────────────────────────
@@ -245,6 +253,7 @@ def _run(
 ) -> None:
     """Raises PicturesLost if frames of the source are missing in what was decoded."""
     damage: list[str] = []
+    errors: list[str] = []
     decoded = 0
 
     def progressed(line: str) -> None:
@@ -254,18 +263,23 @@ def _run(
 
     def said(line: str) -> None:
         nonlocal decoded
+        if "[error]" in line or "[fatal]" in line:
+            errors.append(line)
         if tells_of_damage(line):
             damage.append(line)
         if counted := _DECODED.search(line):
             decoded += int(counted[1])
 
-    tools.run(
-        command,
-        timeout_s=_left_s(deadline),
-        memory_bytes=FIX_MEMORY_BYTES,
-        on_line=progressed,
-        on_complaint=said,
-    )
+    try:
+        tools.run(
+            command,
+            timeout_s=_left_s(deadline),
+            memory_bytes=FIX_MEMORY_BYTES,
+            on_line=progressed,
+            on_complaint=said,
+        )
+    except BadMedia as error:  # whose last lines are chatter
+        raise BadMedia(" / ".join(errors[-3:]) or str(error)) from None
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
     if decoded < media.frame_count - media.skipped_frames:
