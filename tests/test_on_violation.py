@@ -81,6 +81,13 @@ def test_the_deployment_says_how_large_a_file_is_fixed(call, monkeypatch):
     assert request(call, size=20_000_001, on_violation="fix")[0] == 422
 
 
+def test_uppy_may_ask_for_a_fix_too(call):
+    path = f"/s3/params?filename=a.mov&type=video/quicktime&size={PHONE['size']}"
+
+    assert call("GET", path)[0] == 422
+    assert call("GET", f"{path}&on_violation=fix&fit=cover")[0] == 200
+
+
 @pytest.mark.parametrize("wrong", [{"on_violation": "repair"}, {"on_violation": True}, {"fit": "stretch"}])
 @pytest.mark.parametrize("path", ["/upload", "/preflight"])
 def test_an_unknown_wish_is_a_400_that_names_it(call, path, wrong):
@@ -179,6 +186,20 @@ def test_a_clip_to_fix_is_queued_and_plays_later(service, wide):
     assert not video.problems
     assert stored_keys(service, video) == {video.source.key}
     assert service.jobs.stats().waiting == 1
+
+
+def test_a_clip_to_fix_is_not_published_as_it_is_even_if_it_could_be_copied(local_service, clip):
+    video = checked_to_fix(local_service, clip(size="360x640"))
+
+    assert (video.state, video.outputs) == (State.QUEUED, ())
+
+
+def test_a_clip_that_is_only_too_large_is_fixed(local_service, clip):
+    small = replace(local_service, spec=replace(local_service.spec, max_bytes=clip().stat().st_size - 1))
+
+    video = checked_to_fix(small, clip())
+
+    assert [fix.rule for fix in video.fixes] == ["size"]
 
 
 def test_without_the_wish_it_is_rejected(service, wide):
