@@ -80,7 +80,8 @@ def ticket(video: Video, ticket: ports.Ticket, base_url: str) -> Ticket:
 def companion_ticket(video: Video, ticket: ports.Ticket, base_url: str) -> CompanionTicket:
     return CompanionTicket(
         method="POST",
-        url=absolute(ticket.url, base_url),
+        # Ends in a slash, as Companion's does; S3's only where the bucket is in the name of the host.
+        url=f"{absolute(ticket.url, base_url).rstrip('/')}/",
         fields=dict(ticket.fields),
         expires=int((ticket.expires_at - video.created_at).total_seconds()),
         id=video.id,
