@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Platform, Pressable, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
+import { Changes } from "../Changes";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Pill, Screen, Soft } from "../look";
 import type { Metadata } from "../tiktoken";
@@ -40,6 +41,7 @@ export function Play({ stage, onNew }: Props) {
         </Text>
         <Soft>{problem ?? factsOf(metadata)}</Soft>
       </View>
+      {metadata.fixes && <Changes fixes={metadata.fixes} />}
       <Button label="New clip" onPress={onNew} />
     </Screen>
   );
