@@ -11,6 +11,9 @@ const NAMES: Record<string, string> = {
   size: "File size",
 };
 
+const inMegabytes = (text: string) =>
+  text.replace(/([\d,]+) bytes/g, (_, bytes: string) => `${(Number(bytes.replaceAll(",", "")) / 1e6).toFixed(1)} MB`);
+
 /** What is changed of a clip, so that it keeps the rules. */
 export function Changes({ fixes }: { fixes: Fix[] }) {
   return (
@@ -19,7 +22,7 @@ export function Changes({ fixes }: { fixes: Fix[] }) {
         <View key={rule} style={styles.change}>
           <Text style={styles.name}>{NAMES[rule] ?? rule.replaceAll("_", " ")}</Text>
           <Text style={styles.values}>
-            {found} → {made}
+            {inMegabytes(`${found} → ${made}`)}
           </Text>
         </View>
       ))}

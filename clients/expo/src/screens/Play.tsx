@@ -76,12 +76,13 @@ function sourceOf({ hls, url }: Metadata) {
   return hls && Platform.OS !== "web" ? { uri: hls, contentType: "hls" as const } : { uri: url };
 }
 
-function factsOf({ specs, storage_info: stored }: Metadata): string {
+function factsOf({ specs, storage_info: stored, renditions, fixes }: Metadata): string {
+  const bytes = fixes ? renditions[0]?.size_bytes : stored?.size_bytes; // as the other facts, not of what was sent
   const facts = [
     specs && `${specs.width} × ${specs.height}`,
     specs && `${specs.fps.toFixed(0)} fps`,
     specs && `${specs.duration.toFixed(1)} s`,
-    stored && `${(stored.size_bytes / 1e6).toFixed(1)} MB`,
+    bytes && `${(bytes / 1e6).toFixed(1)} MB`,
   ];
   return facts.filter(Boolean).join("  ·  ");
 }

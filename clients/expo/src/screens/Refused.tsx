@@ -27,7 +27,10 @@ export function Refused({ stage, onConvert, onRecord, onClip, onLeave }: Props) 
           <ScrollView contentContainerStyle={styles.content}>
             <Sign size={40} />
             <Title>This clip does not fit yet.</Title>
-            <Soft>{isSent ? "It was uploaded and checked." : "Nothing was uploaded."} Here is what to change.</Soft>
+            <Soft>
+              {isSent ? "It was uploaded and checked." : "Nothing was uploaded."}{" "}
+              {isConvertible ? "It can be converted; or change this." : "Here is what to change."}
+            </Soft>
             {violations.map((violation) => (
               <Broken key={violation.rule} violation={violation} />
             ))}
