@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -106,7 +106,7 @@ def test_the_app_does_on_a_phone_what_its_unit_tests_say(tmp_path):
         ran = npx("jest", "--ci", SERVER=server.url, **{name: str(path) for name, path in clips.items()})
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\nTests:       32 passed, 32 total\n" in ran.stderr, ran.stderr
+    assert "\nTests:       33 passed, 33 total\n" in ran.stderr, ran.stderr
 
 
 # ── The web export ───────────────────────────────────────────────────────────────
@@ -177,8 +177,10 @@ class Phone:
         return self.browser.find_element("css selector", "body").text
 
     def until(self, condition: Any) -> Any:
+        drawn_anew = [StaleElementReferenceException]
+        wait = WebDriverWait(self.browser, LONGEST_WAIT_S, 0.05, ignored_exceptions=drawn_anew)
         try:
-            return WebDriverWait(self.browser, LONGEST_WAIT_S, 0.05).until(lambda _: condition())
+            return wait.until(lambda _: condition())
         except TimeoutException:
             raise AssertionError(f"never; now: {self.text()}") from None
 

@@ -30,11 +30,12 @@ export async function begin(clip: Clip, { server, converts }: Settings, tools: T
   const { api, report, signal } = tools;
   await telling(report, async () => {
     report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
+    await discard(); // an earlier clip, which was kept to be converted
     const on_violation = converts ? "fix" : "reject";
     const verdict = await api.preflight({ ...clip.facts, on_violation }, { signal }).catch(unlessOffline);
     const violations = verdict?.violations ?? [];
     if (violations.length && !canConvert(violations)) {
-      await refuse(null, { violations, isSent: false }, report); // without a copy: it may be huge
+      report({ name: "refused", violations, isSent: false }); // without a copy: it may be huge
       return;
     }
     const size = await device.keep(clip.uri);
@@ -181,8 +182,8 @@ async function conclude(last: Status, pending: Pending, { api, report, signal }:
 }
 
 /** Keep the clip only if it can be converted. */
-async function refuse(pending: Pending | null, refusal: Refusal, report: Tools["report"]): Promise<void> {
-  if (pending && canConvert(refusal.violations)) await savePending({ ...pending, refusal });
+async function refuse(pending: Pending, refusal: Refusal, report: Tools["report"]): Promise<void> {
+  if (canConvert(refusal.violations)) await savePending({ ...pending, refusal });
   else await discard();
   report({ name: "refused", ...refusal });
 }

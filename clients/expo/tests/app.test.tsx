@@ -322,8 +322,22 @@ test("a clip that was not even sent can be converted, after a restart of the app
   expect(tickets()).toBe(1);
 });
 
+test("who chooses another clip gives up the one that could be converted", async () => {
+  render(<App />);
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1920 });
+  await sees("Convert and send");
+  picks(inCache(GOOD_CLIP), { duration: 75_000 });
+
+  await press("Choose another clip");
+
+  await sees("75 s");
+  expect(screen.queryByText("Convert and send")).toBeNull();
+  expect(await loadPending()).toBeNull();
+  expect(kept().exists).toBe(false);
+});
+
 test("who does not want a clip converted is not asked again", async () => {
-  const before = render(<App />);
+  render(<App />);
   await choose(inCache(LARGE_CLIP), { width: 1080, height: 1920 });
   await sees("Convert and send");
 
@@ -331,9 +345,7 @@ test("who does not want a clip converted is not asked again", async () => {
 
   await sees("Choose a clip");
   await waitFor(() => expect(kept().exists).toBe(false));
-  before.unmount();
-  render(<App />);
-  await sees("Choose a clip");
+  expect(await loadPending()).toBeNull();
 });
 
 test("a service that is none is told, and leads back to the start", async () => {

@@ -29,7 +29,7 @@ export function Refused({ stage, onConvert, onRecord, onClip, onLeave }: Props) 
             <Title>This clip does not fit yet.</Title>
             <Soft>
               {isSent ? "It was uploaded and checked." : "Nothing was uploaded."}{" "}
-              {isConvertible ? "It can be converted; or change this." : "Here is what to change."}
+              {isConvertible ? "Have it converted, or change this." : "Here is what to change."}
             </Soft>
             {violations.map((violation) => (
               <Broken key={violation.rule} violation={violation} />
