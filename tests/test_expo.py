@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -98,12 +98,15 @@ def test_the_app_does_on_a_phone_what_its_unit_tests_say(tmp_path):
     clips = {
         "GOOD_CLIP": make_clip(tmp_path / "good.mp4", seconds=2),
         "FAST_CLIP": make_clip(tmp_path / "fast.mp4", rate="60"),
+        "LARGE_CLIP": make_clip(
+            tmp_path / "large.mp4", size="1080x1920", video_filter="noise=alls=60:allf=t"
+        ),
     }
     with Server(tmp_path / "data") as server:
         ran = npx("jest", "--ci", SERVER=server.url, **{name: str(path) for name, path in clips.items()})
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\nTests:       27 passed, 27 total\n" in ran.stderr, ran.stderr
+    assert "\nTests:       33 passed, 33 total\n" in ran.stderr, ran.stderr
 
 
 # ── The web export ───────────────────────────────────────────────────────────────
@@ -174,8 +177,10 @@ class Phone:
         return self.browser.find_element("css selector", "body").text
 
     def until(self, condition: Any) -> Any:
+        drawn_anew = [StaleElementReferenceException]
+        wait = WebDriverWait(self.browser, LONGEST_WAIT_S, 0.05, ignored_exceptions=drawn_anew)
         try:
-            return WebDriverWait(self.browser, LONGEST_WAIT_S, 0.05).until(lambda _: condition())
+            return wait.until(lambda _: condition())
         except TimeoutException:
             raise AssertionError(f"never; now: {self.text()}") from None
 
@@ -293,3 +298,31 @@ def test_a_clip_that_the_service_rejects_is_explained_and_another_can_be_chosen(
     assert "uploaded and checked" in phone.text()
     phone.pick(clips["good"], "Choose another clip")
     phone.until_it_says("Ready in")
+
+
+@heavy
+def test_a_clip_that_does_not_fit_is_converted_on_request(phone, server, clips):
+    phone.open(server)
+    phone.pick(clips["landscape"])
+
+    phone.press_what_says("Convert and send")
+
+    phone.until_it_says("Converting your clip")
+    phone.until_it_says("Ready in 720p, 540p, 360p")
+    assert "1920x1080 → 720x1280" in phone.text()
+    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth === 720"))
+
+
+@heavy
+def test_with_the_switch_on_clips_are_converted_at_once_and_the_browser_remembers(phone, server, clips):
+    phone.open(server)
+    phone.find('[role="switch"]')[0].click()
+    phone.browser.refresh()
+    phone.until(lambda: phone.find('[role="switch"]:checked'))
+
+    phone.pick(clips["landscape"])
+
+    phone.until_it_says("Converting your clip")
+    phone.until_it_says("Ready in 720p, 540p, 360p")
+    assert "1920x1080 → 720x1280" in phone.text()
+    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth === 720"))

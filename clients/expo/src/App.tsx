@@ -10,26 +10,28 @@ import { Refused } from "./screens/Refused";
 import { Start } from "./screens/Start";
 import { Stopped } from "./screens/Stopped";
 import { Working } from "./screens/Working";
-import { loadServer, saveServer } from "./settings";
+import { loadSettings, saveSettings, type Settings } from "./settings";
 import { useJourney } from "./useJourney";
 
 export default function App() {
-  const [server, setServer] = useState<string | null>(null);
-  useEffect(() => void loadServer().then(setServer), []);
-  const changeServer = (url: string) => {
-    setServer(url);
-    void saveServer(url);
+  const [settings, setSettings] = useState<Settings | null>(null);
+  useEffect(() => void loadSettings().then(setSettings), []);
+  const change = (changed: Partial<Settings>) => {
+    setSettings((before) => before && { ...before, ...changed });
+    void saveSettings(changed);
   };
   return (
     <SafeAreaProvider initialMetrics={initialWindowMetrics}>
       <StatusBar style="light" />
-      <View style={styles.app}>{server && <Screens server={server} onServer={changeServer} />}</View>
+      <View style={styles.app}>{settings && <Screens settings={settings} onSettings={change} />}</View>
     </SafeAreaProvider>
   );
 }
 
-function Screens({ server, onServer }: { server: string; onServer: (url: string) => void }) {
-  const { stage, send, goOn, leave } = useJourney(server);
+type ScreensProps = { settings: Settings; onSettings: (changed: Partial<Settings>) => void };
+
+function Screens({ settings, onSettings }: ScreensProps) {
+  const { stage, send, goOn, convert, leave } = useJourney(settings);
   const [isRecording, setRecording] = useState(false);
   const record = () => setRecording(true);
 
@@ -46,13 +48,13 @@ function Screens({ server, onServer }: { server: string; onServer: (url: string)
   }
   switch (stage.name) {
     case "start":
-      return <Start server={server} onServer={onServer} onRecord={record} onClip={send} />;
+      return <Start settings={settings} onSettings={onSettings} onRecord={record} onClip={send} />;
     case "working":
       return <Working stage={stage} onTryNow={goOn} onCancel={leave} />;
     case "playing":
       return <Play key={stage.metadata.id} stage={stage} onNew={leave} />;
     case "refused":
-      return <Refused stage={stage} onRecord={record} onClip={send} onLeave={leave} />;
+      return <Refused stage={stage} onConvert={convert} onRecord={record} onClip={send} onLeave={leave} />;
     case "stopped":
       return <Stopped stage={stage} onTryAgain={goOn} onLeave={leave} />;
   }

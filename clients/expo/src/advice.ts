@@ -1,6 +1,6 @@
 import { Platform } from "react-native";
 
-import type { SuggestionsFor } from "./tiktoken";
+import type { SuggestionsFor, Violation } from "./tiktoken";
 
 type Reader = "ios" | "android" | "computer";
 
@@ -17,4 +17,10 @@ export function reader(): Reader {
 export function adviceFor(told: { suggestions: string[]; suggestions_for: SuggestionsFor }): string[] {
   const own = told.suggestions_for[reader()];
   return own.length ? own : told.suggestions;
+}
+
+/** Whether the service would convert the clip: then every violation offers that to developers. */
+export function canConvert(violations: Violation[]): boolean {
+  const isOffered = ({ suggestions_for: { developer } }: Violation) => developer.some((text) => text.includes('"on_violation"'));
+  return violations.length > 0 && violations.every(isOffered);
 }

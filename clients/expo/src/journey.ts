@@ -1,48 +1,58 @@
 import { randomUUID } from "expo-crypto";
 
-import { adviceFor } from "./advice";
+import { adviceFor, canConvert } from "./advice";
 import type { Clip } from "./clip";
 import { device } from "./device";
-import { forgetPending, savePending, type Pending } from "./pending";
-import { TikTokenError, type Metadata, type Status, type TikToken, type Violation } from "./tiktoken";
+import { forgetPending, savePending, type Pending, type Refusal } from "./pending";
+import type { Settings } from "./settings";
+import { TikTokenError, type Fix, type Metadata, type Status, type TikToken } from "./tiktoken";
 
 /** Where a clip is on its way: what the app shows. */
 export type Stage =
   | { name: "start" }
-  | { name: "working"; step: Step; share: number; uri: string | null; problem: string | null }
+  | { name: "working"; step: Step; share: number; uri: string | null; problem: string | null; fixes?: Fix[] }
   | { name: "playing"; metadata: Metadata; status: Status; problem: string | null }
-  | { name: "refused"; violations: Violation[]; isSent: boolean }
+  | ({ name: "refused" } & Refusal)
   | { name: "stopped"; error: string; advice: string[]; canRetry: boolean };
 
-export type Step = "preflight" | "sending" | "checking";
+export type Step = "preflight" | "sending" | "checking" | "converting";
 
 export type Tools = { api: TikToken; report: (stage: Stage) => void; signal: AbortSignal };
 
 /** Tickets are good for an hour; whoever was offline for longer gets another. */
 const MAX_TICKETS = 3;
+/** How far `progress` goes until a clip that is converted plays. */
+const CONVERTED_PERCENT = 50;
 const STALE = ["access_denied", "expired_token", "unknown_video"];
 
 /** A new clip: judge what is known of it, keep it for a restart, and send it. */
-export async function begin(clip: Clip, server: string, tools: Tools): Promise<void> {
+export async function begin(clip: Clip, { server, converts }: Settings, tools: Tools): Promise<void> {
   const { api, report, signal } = tools;
   await telling(report, async () => {
     report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
-    const verdict = await api.preflight(clip.facts, { signal }).catch(unlessOffline);
-    if (verdict && !verdict.accepted) {
-      report({ name: "refused", violations: verdict.violations, isSent: false });
+    await discard(); // an earlier clip, which was kept to be converted
+    const on_violation = converts ? "fix" : "reject";
+    const verdict = await api.preflight({ ...clip.facts, on_violation }, { signal }).catch(unlessOffline);
+    const violations = verdict?.violations ?? [];
+    if (violations.length && !canConvert(violations)) {
+      report({ name: "refused", violations, isSent: false }); // without a copy: it may be huge
       return;
     }
     const size = await device.keep(clip.uri);
     if (signal.aborted) return;
-    // Whatever the service should do with a clip that breaks a rule belongs into this request.
     const request = {
       filename: clip.name,
       content_type: clip.contentType,
       size,
       method: "PUT",
       exact_size: true,
+      on_violation,
     } as const;
     const pending: Pending = { server, key: randomUUID(), request };
+    if (violations.length) {
+      await refuse(pending, { violations, isSent: false }, report);
+      return;
+    }
     await savePending(pending);
     await finish(pending, tools);
   });
@@ -50,7 +60,17 @@ export async function begin(clip: Clip, server: string, tools: Tools): Promise<v
 
 /** Go on with an upload: after a restart of the app, or when its user wants another try. */
 export async function resume(pending: Pending, tools: Tools): Promise<void> {
-  await telling(tools.report, () => finish(pending, tools));
+  const { refusal } = pending;
+  if (refusal) tools.report({ name: "refused", ...refusal });
+  else await telling(tools.report, () => finish(pending, tools));
+}
+
+/** Upload a clip that was rejected once more, and have it converted. */
+export async function convert(pending: Pending, tools: Tools): Promise<void> {
+  await telling(tools.report, async () => {
+    const request = { ...pending.request, on_violation: "fix" } as const;
+    await finish(await renew({ ...pending, request }), tools);
+  });
 }
 
 /** Give the clip up. */
@@ -60,6 +80,15 @@ export async function discard(): Promise<void> {
 }
 
 async function finish(pending: Pending, tools: Tools): Promise<void> {
+  try {
+    await deliverUntilOver(pending, tools);
+  } catch (error) {
+    if (!(error instanceof TikTokenError && error.violations.length)) throw error;
+    await refuse(pending, { violations: error.violations, isSent: false }, tools.report); // no ticket was given
+  }
+}
+
+async function deliverUntilOver(pending: Pending, tools: Tools): Promise<void> {
   for (let tickets = 1; ; tickets += 1) {
     const last = await deliverAndFollow(pending, tools).catch((error) => {
       if (!isStale(error) || tickets === MAX_TICKETS) throw error;
@@ -73,7 +102,7 @@ async function finish(pending: Pending, tools: Tools): Promise<void> {
 
 /** For another try, with a ticket of its own. */
 async function renew(pending: Pending): Promise<Pending> {
-  const renewed = { ...pending, key: randomUUID(), ticket: undefined };
+  const renewed = { ...pending, key: randomUUID(), ticket: undefined, refusal: undefined };
   await savePending(renewed);
   return renewed;
 }
@@ -117,7 +146,10 @@ async function follow(id: string, { api, report, signal }: Tools): Promise<Statu
   let status: Status | null = null;
   let metadata: Metadata | null = null;
   const tell = (problem: string | null = null) => {
+    const fixes = status?.fixes;
+    const share = Math.min(1, (status?.progress ?? 0) / CONVERTED_PERCENT);
     if (status?.playable && metadata) report({ name: "playing", metadata, status, problem });
+    else if (fixes) report({ name: "working", step: "converting", share, uri, problem, fixes });
     else report({ name: "working", step: "checking", share: 1, uri, problem });
   };
   return api.follow(id, {
@@ -142,12 +174,18 @@ async function conclude(last: Status, pending: Pending, { api, report, signal }:
     report({ name: "playing", metadata, status: last, problem: null });
     await discard();
   } else if (last.state === "rejected") {
-    report({ name: "refused", violations: last.violations ?? [], isSent: true });
-    await discard();
+    await refuse(pending, { violations: last.violations ?? [], isSent: true }, report);
   } else {
     await renew(pending); // so that trying again sends it once more
     throw errorOf(last);
   }
+}
+
+/** Keep the clip only if it can be converted. */
+async function refuse(pending: Pending, refusal: Refusal, report: Tools["report"]): Promise<void> {
+  if (canConvert(refusal.violations)) await savePending({ ...pending, refusal });
+  else await discard();
+  report({ name: "refused", ...refusal });
 }
 
 const errorOf = ({ error = "The clip could not be processed.", code = "unknown", ...details }: Status) =>
@@ -161,10 +199,7 @@ async function telling(report: Tools["report"], act: () => Promise<void>): Promi
     await act();
   } catch (error) {
     if (error instanceof Error && error.name === "AbortError") return;
-    if (error instanceof TikTokenError && error.violations.length) {
-      await discard();
-      report({ name: "refused", violations: error.violations, isSent: false });
-    } else if (error instanceof TikTokenError) {
+    if (error instanceof TikTokenError) {
       report({ name: "stopped", error: error.message, advice: adviceFor(error), canRetry: true });
     } else if (error instanceof ClipIsGone) {
       await discard();

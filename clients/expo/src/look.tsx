@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Pressable, StyleSheet, Text, View, type StyleProp, type ViewStyle } from "react-native";
+import { Pressable, StyleSheet, Switch, Text, View, type StyleProp, type ViewStyle } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 export const color = {
@@ -51,6 +51,30 @@ export function Button({ label, onPress, quiet }: { label: string; onPress: () =
     </Pressable>
   );
 }
+
+type ToggleProps = { label: string; note: string; value: boolean; onChange: (on: boolean) => void };
+
+/** A switch, with what it does. */
+export function Toggle({ label, note, value, onChange }: ToggleProps) {
+  return (
+    <View style={styles.toggle}>
+      <View style={styles.toggleText}>
+        <Text style={styles.toggleLabel}>{label}</Text>
+        <Text style={styles.note}>{note}</Text>
+      </View>
+      <Switch
+        accessibilityLabel={label}
+        value={value}
+        onValueChange={onChange}
+        thumbColor={color.ink}
+        trackColor={{ false: color.line, true: color.accent }}
+        {...thumbOfBrowsers}
+      />
+    </View>
+  );
+}
+
+const thumbOfBrowsers = { activeThumbColor: color.ink }; // React Native for the web alone knows it
 
 /** What floats over a picture. */
 export function Pill({ children, style }: { children: ReactNode; style?: StyleProp<ViewStyle> }) {
@@ -104,6 +128,10 @@ const styles = StyleSheet.create({
   pressed: { opacity: 0.75 },
   label: { color: color.onAccent, fontSize: 17, fontWeight: "600" },
   quietLabel: { color: color.ink },
+  toggle: { flexDirection: "row", alignItems: "center", gap: 16, minHeight: 44 },
+  toggleText: { flex: 1, gap: 2 },
+  toggleLabel: { color: color.ink, fontSize: 16, fontWeight: "600" },
+  note: { color: color.soft, fontSize: 14, lineHeight: 19 },
   pill: {
     alignSelf: "flex-start",
     paddingHorizontal: 12,

@@ -1,6 +1,6 @@
 import AsyncStorage from "@react-native-async-storage/async-storage";
 
-import type { Ticket, UploadRequest } from "./tiktoken";
+import type { Ticket, UploadRequest, Violation } from "./tiktoken";
 
 /** An upload that is not finished: all that a restart of the app needs, besides the clip itself. */
 export type Pending = {
@@ -9,7 +9,11 @@ export type Pending = {
   key: string;
   request: UploadRequest;
   ticket?: Ticket;
+  /** Why it was rejected, while its owner may still have it converted. */
+  refusal?: Refusal;
 };
+
+export type Refusal = { violations: Violation[]; isSent: boolean };
 
 const NAME = "pending-upload";
 

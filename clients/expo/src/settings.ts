@@ -2,15 +2,25 @@ import AsyncStorage from "@react-native-async-storage/async-storage";
 
 import { device } from "./device";
 
-const NAME = "server";
+export type Settings = {
+  /** The API's URL: what was typed into the app, or EXPO_PUBLIC_API_URL, or this computer. */
+  server: string;
+  /** Whether the service converts clips that break its rules. */
+  converts: boolean;
+};
 
-/** The API's URL: what was typed into the app, or EXPO_PUBLIC_API_URL, or this computer. */
-export async function loadServer(): Promise<string> {
-  return (await AsyncStorage.getItem(NAME)) ?? process.env.EXPO_PUBLIC_API_URL ?? device.defaultServer();
+export async function loadSettings(): Promise<Settings> {
+  const [server, converts] = await Promise.all([AsyncStorage.getItem("server"), AsyncStorage.getItem("convert")]);
+  return {
+    server: server ?? process.env.EXPO_PUBLIC_API_URL ?? device.defaultServer(),
+    converts: converts === "yes",
+  };
 }
 
-export async function saveServer(server: string): Promise<void> {
-  await AsyncStorage.setItem(NAME, server);
+/** Keep what its user has changed, and nothing else: the rest may have other defaults one day. */
+export async function saveSettings({ server, converts }: Partial<Settings>): Promise<void> {
+  if (server !== undefined) await AsyncStorage.setItem("server", server);
+  if (converts !== undefined) await AsyncStorage.setItem("convert", converts ? "yes" : "no");
 }
 
 /** `192.168.1.5:8000` is what people type. */

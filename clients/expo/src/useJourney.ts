@@ -3,8 +3,9 @@ import { AppState } from "react-native";
 
 import type { Clip } from "./clip";
 import { device } from "./device";
-import { begin, discard, resume, type Stage, type Tools } from "./journey";
+import { begin, convert, discard, resume, type Stage, type Tools } from "./journey";
 import { loadPending } from "./pending";
+import type { Settings } from "./settings";
 import { TikToken } from "./tiktoken";
 
 export type Journey = {
@@ -12,12 +13,14 @@ export type Journey = {
   send: (clip: Clip) => void;
   /** Go on with the pending upload, now. */
   goOn: () => void;
+  /** Have the clip that was rejected converted. */
+  convert: () => void;
   /** Back to the start; an upload that is not finished is given up. */
   leave: () => void;
 };
 
 /** One clip at a time, from the picker to the player; goes on by itself when the app starts. */
-export function useJourney(server: string): Journey {
+export function useJourney(settings: Settings): Journey {
   const [stage, setStage] = useState<Stage>({ name: "start" });
   const running = useRef<AbortController | null>(null);
 
@@ -30,11 +33,15 @@ export function useJourney(server: string): Journey {
     void act({ api: new TikToken(at, { send: device.send }), report, signal });
   }, []);
 
-  const goOn = useCallback(async () => {
-    const pending = await loadPending();
-    if (pending) run(pending.server, (tools) => resume(pending, tools));
-    else setStage({ name: "start" }); // it stopped before there was anything to go on with
-  }, [run]);
+  const goOnBy = useCallback(
+    async (way: typeof resume) => {
+      const pending = await loadPending();
+      if (pending) run(pending.server, (tools) => way(pending, tools));
+      else setStage({ name: "start" }); // it stopped before there was anything to go on with
+    },
+    [run],
+  );
+  const goOn = useCallback(() => goOnBy(resume), [goOnBy]);
 
   const leave = useCallback(async () => {
     running.current?.abort();
@@ -56,6 +63,6 @@ export function useJourney(server: string): Journey {
     return () => listening.remove();
   }, [isWaiting, goOn]);
 
-  const send = (clip: Clip) => run(server, (tools) => begin(clip, server, tools));
-  return { stage, send, goOn: () => void goOn(), leave: () => void leave() };
+  const send = (clip: Clip) => run(settings.server, (tools) => begin(clip, settings, tools));
+  return { stage, send, goOn: () => void goOn(), convert: () => void goOnBy(convert), leave: () => void leave() };
 }

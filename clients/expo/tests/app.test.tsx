@@ -9,7 +9,7 @@ import { loadPending, savePending } from "../src/pending";
 import { TikToken } from "../src/tiktoken";
 import { inCache, never, picks, sendBy, sendNatively, sent } from "./phone";
 
-const { SERVER = "", GOOD_CLIP, FAST_CLIP } = process.env;
+const { SERVER = "", GOOD_CLIP, FAST_CLIP, LARGE_CLIP } = process.env;
 const LONGEST_WAIT = { timeout: 30_000 };
 const api = new TikToken(SERVER, { fetch: (...request) => fetch(...request) });
 const kept = () => new File(Paths.document, "pending-clip");
@@ -27,6 +27,7 @@ beforeEach(async () => {
   };
   sent.length = 0;
   sendBy(sendNatively);
+  jest.replaceProperty(Platform, "OS", "ios");
   await AsyncStorage.clear();
   await AsyncStorage.setItem("server", SERVER);
   if (kept().exists) kept().delete();
@@ -37,6 +38,11 @@ const sees = (text: string | RegExp) => screen.findByText(text, {}, LONGEST_WAIT
 const press = async (label: string) => {
   const button = await sees(label);
   await act(async () => fireEvent.press(button));
+};
+
+const turnOn = async () => {
+  const toggle = await screen.findByRole("switch", {}, LONGEST_WAIT);
+  await act(async () => fireEvent(toggle, "valueChange", true));
 };
 
 async function choose(clip: File, known = {}) {
@@ -244,7 +250,9 @@ test.each([
   expect(screen.getByText("75 s")).toBeOnTheScreen();
   expect(screen.getByText(own)).toBeOnTheScreen();
   expect(screen.queryByText(other)).toBeNull();
+  expect(screen.queryByText("Convert and send")).toBeNull(); // nothing is cut
   expect(tickets()).toBe(0);
+  expect(kept().exists).toBe(false);
 });
 
 test("a clip that the service rejects is explained, and another one can be chosen", async () => {
@@ -257,6 +265,87 @@ test("a clip that the service rejects is explained, and another one can be chose
   picks(inCache(GOOD_CLIP));
   await press("Choose another clip");
   await sees(/^Ready/);
+});
+
+test("with the switch on, a clip too large and too wide is converted, and what was changed is told", async () => {
+  render(<App />);
+  await turnOn();
+  const clip = inCache(LARGE_CLIP);
+  expect(clip.size).toBeGreaterThan(6_291_456);
+
+  await choose(clip, { width: 1080, height: 1920, fileSize: clip.size });
+
+  await sees("Converting your clip");
+  await sees("1080x1920 → 720x1280");
+  expect(screen.getByLabelText("Converted")).toBeOnTheScreen(); // how far that is
+  await sees(/^Ready/);
+  expect(screen.getByText("1080x1920 → 720x1280")).toBeOnTheScreen();
+  expect(screen.getByText(/^\d+\.\d MB → at most 6\.3 MB$/)).toBeOnTheScreen();
+  expect(kept().exists).toBe(false);
+});
+
+test("the switch is off at first, and remembered", async () => {
+  const before = render(<App />);
+  expect(await screen.findByRole("switch")).not.toBeChecked();
+  await turnOn();
+  before.unmount();
+
+  render(<App />);
+
+  expect(await screen.findByRole("switch")).toBeChecked();
+});
+
+test("a clip that the service rejects can be converted", async () => {
+  render(<App />);
+  await choose(inCache(FAST_CLIP));
+
+  await press("Convert and send");
+
+  await sees(/^Ready/);
+  expect(screen.getByText("60 fps → 30 fps")).toBeOnTheScreen();
+  expect([tickets(), sent.length]).toEqual([2, 2]);
+  expect(await loadPending()).toBeNull();
+});
+
+test("a clip that was not even sent can be converted, after a restart of the app as well", async () => {
+  const before = render(<App />);
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1920 });
+  await sees("Convert and send");
+  before.unmount();
+  render(<App />);
+  await sees(/Nothing was uploaded/);
+  expect(tickets()).toBe(0);
+
+  await press("Convert and send");
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(1);
+});
+
+test("who chooses another clip gives up the one that could be converted", async () => {
+  render(<App />);
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1920 });
+  await sees("Convert and send");
+  picks(inCache(GOOD_CLIP), { duration: 75_000 });
+
+  await press("Choose another clip");
+
+  await sees("75 s");
+  expect(screen.queryByText("Convert and send")).toBeNull();
+  expect(await loadPending()).toBeNull();
+  expect(kept().exists).toBe(false);
+});
+
+test("who does not want a clip converted is not asked again", async () => {
+  render(<App />);
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1920 });
+  await sees("Convert and send");
+
+  await press("Back");
+
+  await sees("Choose a clip");
+  await waitFor(() => expect(kept().exists).toBe(false));
+  expect(await loadPending()).toBeNull();
 });
 
 test("a service that is none is told, and leads back to the start", async () => {

@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Platform, Pressable, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
+import { Changes } from "../Changes";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Pill, Screen, Soft } from "../look";
 import type { Metadata } from "../tiktoken";
@@ -40,6 +41,7 @@ export function Play({ stage, onNew }: Props) {
         </Text>
         <Soft>{problem ?? factsOf(metadata)}</Soft>
       </View>
+      {metadata.fixes && <Changes fixes={metadata.fixes} />}
       <Button label="New clip" onPress={onNew} />
     </Screen>
   );
@@ -74,12 +76,13 @@ function sourceOf({ hls, url }: Metadata) {
   return hls && Platform.OS !== "web" ? { uri: hls, contentType: "hls" as const } : { uri: url };
 }
 
-function factsOf({ specs, storage_info: stored }: Metadata): string {
+function factsOf({ specs, storage_info: stored, renditions, fixes }: Metadata): string {
+  const bytes = fixes ? renditions[0]?.size_bytes : stored?.size_bytes; // as the other facts, not of what was sent
   const facts = [
     specs && `${specs.width} × ${specs.height}`,
     specs && `${specs.fps.toFixed(0)} fps`,
     specs && `${specs.duration.toFixed(1)} s`,
-    stored && `${(stored.size_bytes / 1e6).toFixed(1)} MB`,
+    bytes && `${(bytes / 1e6).toFixed(1)} MB`,
   ];
   return facts.filter(Boolean).join("  ·  ");
 }

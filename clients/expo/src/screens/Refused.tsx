@@ -1,7 +1,7 @@
 import { ScrollView, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
-import { adviceFor } from "../advice";
+import { adviceFor, canConvert } from "../advice";
 import type { Clip } from "../clip";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Sign, Soft, Title } from "../look";
@@ -10,14 +10,16 @@ import type { Violation } from "../tiktoken";
 
 type Props = {
   stage: Extract<Stage, { name: "refused" }>;
+  onConvert: () => void;
   onRecord: () => void;
   onClip: (clip: Clip) => void;
   onLeave: () => void;
 };
 
 /** Every rule that the clip breaks, and what its owner can do about it on this device. */
-export function Refused({ stage, onRecord, onClip, onLeave }: Props) {
+export function Refused({ stage, onConvert, onRecord, onClip, onLeave }: Props) {
   const { violations, isSent } = stage;
+  const isConvertible = canConvert(violations);
   return (
     <Screen
       picture={
@@ -25,7 +27,10 @@ export function Refused({ stage, onRecord, onClip, onLeave }: Props) {
           <ScrollView contentContainerStyle={styles.content}>
             <Sign size={40} />
             <Title>This clip does not fit yet.</Title>
-            <Soft>{isSent ? "It was uploaded and checked." : "Nothing was uploaded."} Here is what to change.</Soft>
+            <Soft>
+              {isSent ? "It was uploaded and checked." : "Nothing was uploaded."}{" "}
+              {isConvertible ? "Have it converted, or change this." : "Here is what to change."}
+            </Soft>
             {violations.map((violation) => (
               <Broken key={violation.rule} violation={violation} />
             ))}
@@ -33,8 +38,8 @@ export function Refused({ stage, onRecord, onClip, onLeave }: Props) {
         </SafeAreaView>
       }
     >
-      {/* A switch that lets the service mend the clip belongs here: see begin() in journey.ts. */}
-      <Sources again onRecord={onRecord} onClip={onClip} />
+      {isConvertible && <Button label="Convert and send" onPress={onConvert} />}
+      <Sources again quiet={isConvertible} onRecord={onRecord} onClip={onClip} />
       <Button label="Back" quiet onPress={onLeave} />
     </Screen>
   );

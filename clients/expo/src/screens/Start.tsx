@@ -3,21 +3,23 @@ import { Pressable, StyleSheet, Text, TextInput, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 import type { Clip } from "../clip";
-import { Button, color, GAP, Pill, Screen, Sign, Soft, Title } from "../look";
-import { toUrl } from "../settings";
+import { Button, color, GAP, Pill, Screen, Sign, Soft, Title, Toggle } from "../look";
+import { toUrl, type Settings } from "../settings";
 import { Sources } from "../Sources";
 import { TikToken } from "../tiktoken";
 
 type Props = {
-  server: string;
-  onServer: (url: string) => void;
+  settings: Settings;
+  onSettings: (changed: Partial<Settings>) => void;
   onRecord: () => void;
   onClip: (clip: Clip) => void;
 };
 
 const RULES = ["720 × 1280", "30 fps", "60 s", "6 MB"];
+const RULES_OF_CONVERTING = ["Any picture", "Any frame rate", "60 s"];
 
-export function Start({ server, onServer, onRecord, onClip }: Props) {
+export function Start({ settings, onSettings, onRecord, onClip }: Props) {
+  const { server, converts } = settings;
   return (
     <Screen
       picture={
@@ -30,7 +32,7 @@ export function Start({ server, onServer, onRecord, onClip }: Props) {
             <Sign size={132} />
           </View>
           <View style={styles.rules}>
-            {RULES.map((rule) => (
+            {(converts ? RULES_OF_CONVERTING : RULES).map((rule) => (
               <Pill key={rule} style={styles.rule}>
                 {rule}
               </Pill>
@@ -44,7 +46,13 @@ export function Start({ server, onServer, onRecord, onClip }: Props) {
         <Soft>Your clip plays for everybody a moment after its upload.</Soft>
       </View>
       <Sources onRecord={onRecord} onClip={onClip} />
-      <Server url={server} onChange={onServer} />
+      <Toggle
+        label="Convert clips that do not fit"
+        note="Takes about as long as the clip plays."
+        value={converts}
+        onChange={(on) => onSettings({ converts: on })}
+      />
+      <Server url={server} onChange={(url) => onSettings({ server: url })} />
     </Screen>
   );
 }

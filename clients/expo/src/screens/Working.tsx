@@ -1,6 +1,7 @@
 import { VideoView } from "expo-video";
 import { StyleSheet, Text, View } from "react-native";
 
+import { Changes } from "../Changes";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Soft } from "../look";
 import { useFilm } from "../useFilm";
@@ -11,11 +12,17 @@ type Props = {
   onCancel: () => void;
 };
 
-const LINES = { preflight: "Looking at your clip", sending: "Uploading", checking: "Checking every frame" };
+const LINES = {
+  preflight: "Looking at your clip",
+  sending: "Uploading",
+  checking: "Checking every frame",
+  converting: "Converting your clip",
+};
 
 /** From the picker until it plays. */
 export function Working({ stage, onTryNow, onCancel }: Props) {
-  const { step, share, uri, problem } = stage;
+  const { step, share, uri, problem, fixes } = stage;
+  const isConverting = step === "converting";
   const percent = Math.floor(share * 100);
   return (
     <Screen
@@ -23,7 +30,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
         <>
           {uri && <Preview key={uri} uri={uri} />}
           <View style={[StyleSheet.absoluteFill, styles.shade]} />
-          {step === "sending" && <Text style={styles.percent}>{percent} %</Text>}
+          {(step === "sending" || isConverting) && <Text style={styles.percent}>{percent} %</Text>}
         </>
       }
     >
@@ -38,7 +45,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
       <View
         accessible
         role="progressbar"
-        aria-label="Uploaded"
+        aria-label={isConverting ? "Converted" : "Uploaded"}
         aria-valuemin={0}
         aria-valuemax={100}
         aria-valuenow={percent}
@@ -46,6 +53,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
       >
         <View style={[styles.bar, problem !== null && styles.paused, { width: `${percent}%` }]} />
       </View>
+      {fixes && <Changes fixes={fixes} />}
       {problem && <Button label="Try now" onPress={onTryNow} />}
       <Button label="Cancel" quiet onPress={onCancel} />
     </Screen>
