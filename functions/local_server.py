@@ -73,7 +73,7 @@ def _main(options: argparse.Namespace) -> None:
     lock = _lock(options.data)
     listener = _listen(options.host, options.port)
     # Events have no request that would tell.
-    os.environ["LOCAL_URL"] = _url(options.host, listener)
+    os.environ["API_URL"] = _url(options.host, listener)
     app = _load(options.data, options.public_url or "", options.transcodes)
     gc.freeze()  # a collection that walks over all modules keeps everybody waiting for 25 ms
     app.state.greeting = _greeting(options, listener)

@@ -199,7 +199,7 @@ def test_every_setting_of_the_template_is_read_and_documented():
 
 
 def test_the_function_that_tells_events_knows_the_url_of_the_api():
-    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["PUBLIC_URL"]
+    url = FUNCTIONS["PublishChanges"]["Environment"]["Variables"]["API_URL"]
 
     assert "https://${Api}.execute-api." in str(url)
 

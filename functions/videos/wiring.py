@@ -92,7 +92,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     LOCAL_FOLDER         local: the data folder, for its owner only; created if missing; default .data
     PUBLIC_URL           base URL of links in events; local: of the storage routes, too; by default, they have
                          that of each request
-    LOCAL_URL            local: base URL of links in events without PUBLIC_URL
+    API_URL              base URL of links in events without PUBLIC_URL
     FFMPEG, FFPROBE      programs to use instead of the layer's or the wheel's
     MAX_BYTES, MAX_DURATION_S   override these limits of the spec
     MAX_FIX_BYTES        the largest file that is accepted to be fixed; default 104857600
@@ -158,7 +158,7 @@ def make_service(env: Mapping[str, str]) -> Service:
     return replace(
         service,
         receiver=_receiver(env, own_secret),
-        public_url=(env.get("PUBLIC_URL") or env.get("LOCAL_URL", "")).rstrip("/"),
+        public_url=(env.get("PUBLIC_URL") or env.get("API_URL", "")).rstrip("/"),
         tools=media_tools(env),
         spec=_spec(env),
         on_violation=_on_violation(env),
