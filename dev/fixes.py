@@ -97,7 +97,7 @@ def plain_command(source: Path, target: Path, folder: Path) -> list[str]:
     filters = ["fps=30", "scale=720:1280:force_original_aspect_ratio=decrease"]
     if color.needs_table(colors := colors_of(media)):
         table = color.write_table(colors, folder / "colors.cube")
-        filters += ["format=gbrp10le", f"lut3d={table}"]
+        filters += ["format=gbrp16le", f"lut3d={table}"]
     filters += ["scale=out_color_matrix=bt709:out_range=tv", "pad=720:1280:-1:-1", "format=yuv420p"]
     rate = int(0.85 * 8 * rules.SPEC.max_bytes / media.duration_s)
     return [
