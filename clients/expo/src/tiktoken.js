@@ -221,7 +221,7 @@ export class TikToken {
           news ??= this.#events.join(id);
           let progress;
           while ((progress = await news.wait(waitMs ?? MAX_PAUSE_MS, signal))) {
-            if (progress.state !== status?.state) break; // its status says more, such as `fixes`
+            if (!status?.playable && progress.state !== status?.state) break; // its status has `fixes`
             if (status) onStatus?.((status = { ...status, ...progress }));
           }
         } catch (error) {
