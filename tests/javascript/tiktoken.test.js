@@ -300,6 +300,18 @@ test("a video is followed by events, and its status is read but a few times", as
   assert.ok(times("status") <= 4, `at first, once listening, playable, completed: ${times("status")}`);
 });
 
+test("a video that is being converted tells so before it plays, though no event does", async () => {
+  const { api: listener } = listening();
+  const statuses = [];
+
+  const { id } = await listener.upload(await clip(FAST_CLIP), { request: { on_violation: "fix" } });
+  const last = await listener.follow(id, { onStatus: (status) => statuses.push(status) });
+
+  const converting = statuses.find(({ state, playable, fixes }) => state === "processing" && !playable && fixes);
+  assert.deepEqual(converting?.fixes.map(({ rule }) => rule), ["frame_rate"]);
+  assert.equal(last.state, "completed");
+});
+
 test("videos that are followed at the same time share one stream, which ends with the last", async () => {
   let streams = 0;
   const { api: listener, times } = listening(async (url, init) => {
