@@ -37,6 +37,7 @@ def test_everything_in_a_new_data_folder_is_its_owners_only(call, event, clip, t
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
 
 
+@pytest.mark.thorough
 def test_a_running_server_tightens_a_data_folder_of_yesterday(tmp_path):
     data = tmp_path / "data"
     with Server(data) as server:

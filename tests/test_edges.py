@@ -190,6 +190,7 @@ def put_line(server: Server) -> str:
     return f"PUT {ticket.url.removeprefix(server.url)}"
 
 
+@pytest.mark.thorough
 def test_no_client_is_waited_for_without_end(server):
     form = "multipart/form-data; boundary=b"
     clients = {
@@ -225,6 +226,7 @@ def test_no_client_is_waited_for_without_end(server):
     assert not list((server.data / "incoming").iterdir())
 
 
+@pytest.mark.thorough
 def test_a_client_that_reads_nothing_is_let_go(server):
     with (server.data / "objects" / "large").open("wb") as file:
         file.truncate(64 * 1024**2)

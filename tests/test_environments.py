@@ -111,6 +111,7 @@ def test_after_the_process_of_forms_was_killed_another_takes_its_place(tmp_path,
         assert App(server.url).follow(video.json()["id"])["state"] == "completed"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [Server.stop, Server.kill])
 def test_the_process_of_forms_ends_with_the_server(tmp_path, clip, end):
     with Server(tmp_path) as server:

@@ -114,6 +114,7 @@ def logged(message: str, video_id: str) -> list[dict[str, Any]]:
     return [line for line in found if line.get("message") == message]
 
 
+@pytest.mark.thorough
 def test_the_metadata_tells_specs_storage_and_renditions(app, clip):
     ticket = app.upload(clip(seconds=2))
     app.follow(ticket["id"])
@@ -128,6 +129,7 @@ def test_the_metadata_tells_specs_storage_and_renditions(app, clip):
     assert httpx.get(answer["poster"], follow_redirects=True).content.startswith(b"\xff\xd8")
 
 
+@pytest.mark.thorough
 def test_health_counts_what_happened_a_moment_later(app, clip):
     def outcomes() -> dict[str, int]:
         return app.http.get("/health").json()["performance"]["outcomes"]
@@ -178,6 +180,7 @@ def test_parts_of_a_video_can_be_asked_for(app, clip):
     assert (part.status_code, part.content) == (206, b"ftyp")
 
 
+@pytest.mark.thorough
 def test_head_tells_of_a_file_what_get_would_give(app, clip):
     ticket = app.upload(clip())
     app.follow(ticket["id"])
@@ -298,6 +301,7 @@ def test_an_exact_size_takes_that_size_only(app, clip):
     assert send(ticket["upload"], clip().read_bytes()).status_code == 200
 
 
+@pytest.mark.thorough
 def test_an_oversize_put_is_caught_by_the_check(app, tmp_path):
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"x")

@@ -213,6 +213,7 @@ def first_done(futures: list[Future]) -> Future:
     return only
 
 
+@pytest.mark.thorough
 def test_who_finds_the_queue_full_is_told_when_to_come_back_and_the_others_are_answered(held, clip):
     ticket = App(held.url).ticket(clip())
     path = f"{held.url}/videos/{ticket['id']}/status?held=1"

@@ -67,6 +67,7 @@ def joined(first: Path, second: Path, to: Path) -> Path:
     return rewrap(both, to, before=("-r", "30"))
 
 
+@pytest.mark.thorough
 # Only the first keyframe is decoded where nothing in the file says that another one is different.
 @pytest.mark.parametrize(
     ("codec", "keyframe", "head"),

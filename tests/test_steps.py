@@ -305,6 +305,7 @@ def test_a_loss_that_others_share_is_not_counted(service, clip):
     assert transcode_video(video.id, service, first_try=True).state is State.COMPLETED
 
 
+@pytest.mark.thorough
 def test_a_check_that_fails_five_times_through_no_fault_of_the_file_fails_the_video(service, clip):
     without_ffprobe = replace(service, tools=MediaTools(ffprobe="no-such-ffprobe"))
     video = uploaded(service, clip())
@@ -373,6 +374,7 @@ def test_an_unused_ticket_expires(service, clock):
     assert service.videos.get(video.id).state is State.EXPIRED
 
 
+@pytest.mark.thorough
 def test_an_unused_ticket_is_looked_at_twice(service, clock):
     ticketed(service)
     looks = 0

@@ -277,6 +277,7 @@ def test_surround_sound_becomes_stereo(clip):
     assert shown(commands.sound_path(source), "a", "codec_name,channels") == ["aac", "2"]
 
 
+@pytest.mark.thorough
 def test_encoded_sound_lasts_as_long_as_the_picture(tmp_path):
     """hls.js waits for ever for the sound of a segment that has none."""
     for case in (CASES["audio_shorter"], CASES["audio_at_the_very_end"]):
