@@ -12,8 +12,6 @@ from videos.checking.rules import SPEC, Spec
 from videos.fix import OnViolation
 from videos.quota import Quota
 from videos.service import Receiver, Service
-from videos.telling.call import read_target
-from videos.telling.signing import read_secrets, secret_of
 from videos.tools import MediaTools
 from videos.web.tokens import Access, Keys
 
@@ -136,6 +134,7 @@ def make_service(env: Mapping[str, str]) -> Service:
             from videos.stores.local.jobs import SqliteJobs
             from videos.stores.local.records import SqliteVideos
             from videos.stores.local.tickets import secret
+            from videos.telling.signing import secret_of
 
             folder = _local_folder(env)
             workspace = folder / "work"
@@ -221,6 +220,10 @@ def _receiver(env: Mapping[str, str], own_secret: str) -> Receiver | None:
         return None
     if not secret:  # of a function that only queues what another sends: a mistake in them does not stop it
         return Receiver(url=url)
+    # Deferred: of all functions, one calls the receiver. They take 2 ms of CPU to import.
+    from videos.telling.call import read_target
+    from videos.telling.signing import read_secrets
+
     match env.get("WEBHOOK_ALLOW_PRIVATE") or ("yes" if own_secret else "no"):
         case "yes" if not own_secret and not env.get("AWS_ENDPOINT_URL"):
             raise SystemExit("WEBHOOK_ALLOW_PRIVATE is not for AWS: webhooks would reach private addresses.")
