@@ -6,13 +6,13 @@ A fix makes a new file of the upload (``making/fixing.py``), which is then check
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from videos.checking.geometry import MAX_CODED_PX
 from videos.checking.parameter_sets import CODECS, OTHER_CODECS
 from videos.checking.rules import CODEC_NAMES, SPEC, Spec
 from videos.errors import Violation
 from videos.fix import Fix
 from videos.model import Colors, Media
 
-MAX_CODED_PX = 4096 * 2304  # width times height: any 4K
 MAX_FRAME_RATE = 240.0
 
 PRIMARIES = {

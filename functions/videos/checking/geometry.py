@@ -3,6 +3,7 @@
 from videos.checking.ffprobe import Picture, Stream
 
 UNKNOWN = ("unknown", "reserved", "N/A", "0:1")
+MAX_CODED_PX = 4096 * 2304  # width times height: any 4K. No fix takes a larger picture
 
 
 def known(value: str) -> str:

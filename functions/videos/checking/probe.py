@@ -12,6 +12,7 @@ from videos import tools
 from videos.checking import ffprobe, timing
 from videos.checking.ffprobe import Frame, Packet, Picture, Stream
 from videos.checking.geometry import (
+    MAX_CODED_PX,
     cropped_size,
     cropping,
     displayed_size,
@@ -44,6 +45,7 @@ MAX_SILENT_S = 0.5  # before the first sound, or after the last: hls.js waits fo
 SEVERAL_DESCRIPTIONS = "It has several sample descriptions."
 HIDDEN_START = "An edit list hides its beginning."
 # A file whose pictures are larger breaks the spec anyway: a sample of its keyframes tells what to fix.
+# Of one that no fix takes, a single keyframe is enough: nine of 16000x16000 take ten seconds.
 MAX_PX_TO_DECODE_ALL = 1920 * 1088
 SAMPLES = 8
 OF_DOLBY_VISION = "ipt-c2"  # the matrix, by ffprobe's name
@@ -122,10 +124,12 @@ def _parse(index: Index, using: MediaTools) -> _Parsed:
                 frames = ffprobe.decode_keyframes(path, video.index, using, most=1)
                 with suppress(BadMedia):  # odd headers do not make bad pictures
                     sets = tracing.result()
-                if frames and frames[0].width * frames[0].height > MAX_PX_TO_DECODE_ALL:
-                    frames = ffprobe.decode_keyframes(
-                        path, video.index, using, most=1, at_s=_samples_s(index)
-                    )
+                coded_px = frames[0].width * frames[0].height if frames else 0
+                if coded_px > MAX_PX_TO_DECODE_ALL:
+                    if coded_px <= MAX_CODED_PX:
+                        frames = ffprobe.decode_keyframes(
+                            path, video.index, using, most=1, at_s=_samples_s(index)
+                        )
                 elif not (frames and _one_tells_for_all(index, video, sets)):
                     frames = ffprobe.decode_keyframes(path, video.index, using)
             except BadMedia:

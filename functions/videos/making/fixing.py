@@ -12,7 +12,8 @@ from pathlib import Path
 import ffmpeg
 
 from videos import tools
-from videos.checking.fixes import MAX_CODED_PX, colors_of
+from videos.checking.fixes import colors_of
+from videos.checking.geometry import MAX_CODED_PX
 from videos.checking.rules import SPEC, Spec
 from videos.errors import BadMedia, ToolExhausted
 from videos.fix import Fit
