@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
@@ -27,8 +28,9 @@ SDISTS = {
 
 def resolve(lock: Path, machine: str, python: str) -> subprocess.CompletedProcess[str]:
     """Look for a wheel of each package in a lock; nothing is installed."""
+    nowhere = Path(tempfile.gettempdir()) / "nowhere"  # uv makes it, with a lock file
     command = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--no-build"]
-    command += ["--target", "nowhere", "--python-platform", machine, "--python-version", python]
+    command += ["--target", str(nowhere), "--python-platform", machine, "--python-version", python]
     command += ["--quiet", "--system-certs", "--require-hashes", "--requirement", str(lock)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
