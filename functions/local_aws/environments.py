@@ -1,17 +1,17 @@
 """Lambda's execution environments: each has a handler's module of its own and handles one event at a time."""
 
+import asyncio
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec, module_from_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from queue import LifoQueue
 from typing import Any, Protocol
-
-from anyio import CapacityLimiter, to_thread
 
 from local_aws.events import Context
 from local_aws.lines import show_lines
@@ -29,23 +29,20 @@ class Function:
     """A Lambda function: it handles as many events at once as it has environments."""
 
     def __init__(self, environments: Sequence[Environment]) -> None:
-        self._idle: LifoQueue[Environment] = LifoQueue()
-        for environment in environments:
-            self._idle.put(environment)
-        self._limiter = CapacityLimiter(len(environments))  # queues fairly; a lock would not
+        self._idle = deque(environments)  # a thread each, so a thread always finds one
+        self._threads = ThreadPoolExecutor(len(environments))
 
     async def invoke(self, make_event: MakeEvent, body: bytes | bytearray, timeout_s: float) -> Any:
         """The handler's answer to an event, in a thread; waits while no environment is idle."""
-        return await to_thread.run_sync(
-            self._invoke, make_event, body, timeout_s, limiter=self._limiter, abandon_on_cancel=True
-        )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._invoke, make_event, body, timeout_s)
 
     def _invoke(self, make_event: MakeEvent, body: bytes | bytearray, timeout_s: float) -> Any:
-        environment = self._idle.get()
+        environment = self._idle.pop()
         try:
             return environment.invoke(make_event, body, timeout_s)
         finally:
-            self._idle.put(environment)
+            self._idle.append(environment)
 
 
 class InThread:
