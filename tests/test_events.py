@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support import wire
@@ -13,7 +14,7 @@ from support.samples import NOON, a_full_video, a_video
 from videos.checking.rules import check
 from videos.fix import Fix
 from videos.model import ELSEWHERE, PROTECTED, Media, State, Video
-from videos.ports import Change, Event
+from videos.ports import Change, Event, Letter
 from videos.telling.events import events_of
 
 BASE_URL = "https://api.example/v1"
@@ -205,6 +206,22 @@ def test_the_largest_event_is_a_tenth_of_what_a_bus_takes():
 
     assert len(problems) >= 5
     assert len(event.body.encode()) < 256 * 1024 / 10
+
+
+# By the documentation of SendMessage, which answers InvalidMessageContents to any other; emulators do not.
+TAKEN_BY_SQS = re.compile("[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+def test_sqs_takes_whatever_characters_an_app_sends():
+    says = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x10000), 0x1FFFF, 0x10FFFF)))
+    facts = {"external_id": "\ufffe\uffff", "custom": json.dumps({says: says})}
+
+    [event] = told(replace(WAITING, **facts), replace(CHECKED, **facts))
+
+    assert TAKEN_BY_SQS.fullmatch(event.body)
+    assert TAKEN_BY_SQS.fullmatch(msgspec.json.encode(Letter(event=event)).decode())
+    assert body(event)["data"]["custom"] == {says: says}
+    assert body(event)["data"]["external_id"] == "\ufffe\uffff"
 
 
 def test_the_event_in_the_documentation_is_one():

@@ -127,6 +127,9 @@ OF_STATE: dict[State, type[Envelope]] = {
     State.FAILED: VideoFailed,
     State.EXPIRED: VideoExpired,
 }
+# SQS rejects a message that holds these two, and they may be in what an app or a file says. Escaped, they are
+# the same JSON.
+NO_CHARACTERS = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
 TYPES: tuple[type[Envelope], ...] = (VideoPlayable, *OF_STATE.values(), VideoDeleted)
 
 
@@ -163,7 +166,7 @@ def _event(kind: type[Envelope], change: Change, base_url: str) -> Event:
         version=version,
         owner=video.owner,
         at=at,
-        body=msgspec.json.encode(body).decode(),
+        body=msgspec.json.encode(body).decode().translate(NO_CHARACTERS),
     )
 
 
