@@ -124,6 +124,20 @@ def test_an_object_of_1024_bytes_is_the_largest(call):
     assert "1024 bytes" in answer["error"]
 
 
+def test_integers_of_64_bits_are_the_largest(call):
+    """By the documentation of PutEvents; one that it rejects would hold up the events of other videos."""
+    fits = {"least": -9223372036854775808, "most": [{"a": 9223372036854775807}], "float": 1e300}
+
+    status, answer, _ = post(call, a_request(custom=fits))
+
+    assert status == 201
+    assert call("GET", f"/videos/{answer['id']}/status")[1]["custom"] == fits
+    for wrong in (-9223372036854775809, 9223372036854775808, 10**1000):
+        status, answer, _ = post(call, a_request(custom={"deep": [[wrong]]}))
+        assert (status, answer["code"]) == (400, "bad_request")
+        assert "an integer of more than 64 bits" in answer["error"]
+
+
 def test_an_external_id_of_128_characters_is_the_longest(call):
     assert post(call, a_request(external_id="猫" * 128))[0] == 201
     status, answer, _ = post(call, a_request(external_id="x" * 129))

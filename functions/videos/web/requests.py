@@ -14,6 +14,7 @@ from videos.fix import Fit, OnViolation
 
 MAX_EXTERNAL_ID_CHARS = 128
 MAX_CUSTOM_BYTES = 1024
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1  # an event with another one is rejected by EventBridge
 UNKNOWN = ("", "unknown", "unspecified")
 
 
@@ -107,7 +108,8 @@ class UploadRequest(Clip, frozen=True, kw_only=True, forbid_unknown_fields=True)
     custom: Annotated[
         Custom | None,
         Meta(
-            description=f"An object of the app's own, given back as it is; at most {MAX_CUSTOM_BYTES} bytes"
+            description=f"An object of the app's own, given back as it is; at most {MAX_CUSTOM_BYTES} bytes, "
+            "with integers of at most 64 bits"
         ),
     ] = None
 
@@ -117,14 +119,27 @@ class UploadRequest(Clip, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def custom_text(custom: dict[str, Any] | None) -> str:
-    """``custom`` as it is stored; "" if it is None or empty. Raises BadRequest if it is too long."""
+    """``custom`` as it is stored; "" if it is None or empty.
+
+    Raises:
+        BadRequest: it is too long, or EventBridge would not take it.
+    """
     text = json.dumps(custom, ensure_ascii=False, separators=(",", ":")) if custom else ""
     if len(text.encode()) > MAX_CUSTOM_BYTES:
         raise BadRequest(
             f"custom exceeds {MAX_CUSTOM_BYTES} bytes.",
             suggestions=["Send an id of your own, and keep the rest on your side."],
         )
+    if text:
+        json.loads(text, parse_int=_fits)
     return text
+
+
+def _fits(digits: str) -> None:
+    if not MIN_INTEGER <= int(digits) <= MAX_INTEGER:
+        raise BadRequest(
+            "custom holds an integer of more than 64 bits.", suggestions=["Send such a number as a string."]
+        )
 
 
 class UploadForm(Struct, frozen=True, kw_only=True):
