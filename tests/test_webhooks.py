@@ -305,7 +305,31 @@ def test_an_event_whose_worker_died_comes_again_and_before_the_next_of_its_video
     assert ids(receiver) == ["v1-1", "v1-2"]
 
 
-def test_an_event_that_kills_every_worker_is_a_dead_letter_in_the_end(told, receiver, clock):
+@pytest.mark.parametrize("attempted", [0, 1])
+def test_an_event_whose_function_could_not_start_for_hours_is_attempted_when_it_can(
+    told, receiver, clock, attempted
+):
+    """As with a wrong setting, or while Lambda is throttled: what ended in nothing is no attempt."""
+    receiver.behave = lambda *_: 503
+    told.deliveries.put(an_event("v1", 1))
+    for _ in range(attempted):
+        assert deliver_all(told) == 1
+        clock.advance(seconds=5)
+    for _ in range(30):
+        assert letters.receive(told.deliveries)
+        clock.advance(seconds=181)
+
+    receiver.behave = lambda *_: 503 if not attempted and len(receiver.calls) < 3 else 200
+    for _ in range(10):
+        deliver_all(told)
+        clock.advance(hours=9)
+
+    assert ids(receiver) == ["v1-1"] * (2 if attempted else 3)
+    assert not told.deliveries.dead()
+
+
+def test_an_event_that_kills_every_worker_is_a_dead_letter_in_the_end(told, receiver, clock, monkeypatch):
+    monkeypatch.setattr(step, "MAX_UNFINISHED", 10)
     told.deliveries.put(an_event("v1", 1))
     for _ in range(10):
         assert letters.receive(told.deliveries)
@@ -314,7 +338,7 @@ def test_an_event_that_kills_every_worker_is_a_dead_letter_in_the_end(told, rece
     deliver_all(told)
 
     [letter] = told.deliveries.dead()
-    assert letter.reason == "Each attempt ended with its worker."
+    assert letter.reason == "No attempt came to an end."
     assert receiver.calls == []
 
 
@@ -361,10 +385,11 @@ def test_no_event_is_lost_whichever_call_its_worker_is_killed_after(
     for at, call in enumerate(calls):
         event = an_event(f"v-{at}", 1)
         told.deliveries.put(event)
-        for _ in range(attempts):
-            assert letters.receive(told.deliveries)
-            clock.advance(seconds=181)
         receiver.behave = lambda *_: status
+        for _ in range(attempts):
+            assert deliver_by(Worker(told))
+            clock.advance(hours=9)
+        receiver.calls.clear()
         worker = Worker(told, after(call, happens))
         with suppress(Unavailable):
             deliver_by(worker)

@@ -63,6 +63,7 @@ CALL_TIMEOUT_S = 10.0  # for all of a call
 # After the first failed attempt, the second …; then it is a dead letter, a day after the event.
 DELIVERY_PAUSES_S = (5, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 32_400)
 MAX_DELIVERIES = len(DELIVERY_PAUSES_S) + 1
+MAX_UNFINISHED = 480  # deliveries that come to no end, as when the function cannot start; then the same
 DELIVERY_VISIBILITY_S = 180  # six times the function's timeout, as AWS recommends
 
 # ── The queues
@@ -86,6 +87,7 @@ assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second de
 assert DELIVERY_PAUSES_S[0] <= MAX_DELAY_S, "the first retry is a message of its own"
 assert max(DELIVERY_PAUSES_S) < MAX_HIDDEN_S
 assert CALL_TIMEOUT_S < DELIVERY_VISIBILITY_S, "no second delivery during a call"
+assert timedelta(days=1).total_seconds() <= MAX_UNFINISHED * DELIVERY_VISIBILITY_S, "time for a new setting"
 assert sum(DELIVERY_PAUSES_S) > timedelta(days=1).total_seconds(), "a receiver may be down for a day"
 
 

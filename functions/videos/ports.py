@@ -319,8 +319,8 @@ class Delivery:
 
     @property
     def attempt(self) -> int:
-        """Which attempt at the event this is, from 1."""
-        return self.letter.attempts + self.receives
+        """Which attempt at the event this is, from 1. A first one that came to no end is made again."""
+        return self.letter.attempts + (self.receives if self.letter.attempts else 1)
 
 
 class Deliveries(Protocol):

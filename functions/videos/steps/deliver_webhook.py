@@ -4,7 +4,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from videos import __version__
-from videos.policy import DELIVERY_PAUSES_S, MAX_DELIVERIES
+from videos.policy import DELIVERY_PAUSES_S, MAX_DELIVERIES, MAX_UNFINISHED
 from videos.ports import Delivery
 from videos.service import Service
 from videos.telemetry import logs, metrics
@@ -13,6 +13,7 @@ from videos.telling.signing import signed
 
 HEADERS = {"Content-Type": "application/json", "User-Agent": f"TikToken/{__version__}"}
 GONE = 410  # the receiver wants no more of this
+UNFINISHED = "No attempt came to an end."  # each worker died, or none could start
 
 
 class Outcome(StrEnum):
@@ -33,8 +34,11 @@ def deliver_webhook(delivery: Delivery, service: Service) -> bool:
     """
     assert service.deliveries
     began = service.monotonic()
-    status, reason = _attempt(delivery, service)
-    outcome = _outcome(delivery, status)
+    if delivery.receives > MAX_UNFINISHED:
+        status, reason, outcome = None, UNFINISHED, Outcome.DEAD
+    else:
+        status, reason = _attempt(delivery, service)
+        outcome = _outcome(delivery, status)
     done = True
     if outcome is Outcome.RETRY:
         done = service.deliveries.retry(delivery, reason, delay_s=DELIVERY_PAUSES_S[delivery.attempt - 1])
@@ -54,8 +58,6 @@ def _attempt(delivery: Delivery, service: Service) -> tuple[int | None, str]:
     receiver, event = service.receiver, delivery.letter.event
     assert receiver
     assert receiver.secrets
-    if delivery.attempt > MAX_DELIVERIES:
-        return None, "Each attempt ended with its worker."
     target = read_target(receiver.url, allows_private=receiver.allows_private)
     headers = HEADERS | signed(event.id, event.body, receiver.secrets, service.now())
     try:

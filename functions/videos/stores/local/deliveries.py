@@ -1,11 +1,12 @@
 """The queue of webhooks in SQLite."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from videos.policy import DELIVERY_VISIBILITY_S, MAX_DELIVERIES
-from videos.ports import Delivery, Event, Job, Letter
+from videos.policy import DELIVERY_VISIBILITY_S, MAX_UNFINISHED
+from videos.ports import Delivery, Event, Letter
 from videos.stores.local.jobs import SqliteJobs
 
 # Built at import: two threads building a decoder of the same type crash the process (msgspec 0.22).
@@ -20,18 +21,16 @@ class SqliteDeliveries:
             path,
             queue="webhooks",
             visibility_s=DELIVERY_VISIBILITY_S,
-            max_receives=2 * MAX_DELIVERIES,  # it is buried before
+            max_receives=2 * MAX_UNFINISHED,  # it is buried before
             one_at_a_time_of="$.event.video_id",
         )
 
     def put(self, event: Event) -> None:
         self.queue.put(_message(Letter(event=event)))
 
-    def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:  # noqa: ARG002 - for SQS
-        job = Job(
-            video_id=delivery.letter.event.video_id, receipt=delivery.receipt, receives=delivery.receives
-        )
-        self.queue.give_back(job, delay_s=delay_s)
+    def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:
+        failed = _message(replace(delivery.letter, attempts=delivery.attempt, reason=reason))
+        self.queue.exchange(delivery.receipt, failed, delay_s=delay_s)
         return False
 
     def bury(self, letter: Letter) -> None:

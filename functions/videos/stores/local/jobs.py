@@ -97,6 +97,13 @@ class SqliteJobs:
             job.receipt,
         )
 
+    def exchange(self, receipt: str, message: str, *, delay_s: int) -> None:
+        """Put ``message`` in the place of the one in flight, to be delivered after ``delay_s``."""
+        self._run(
+            "UPDATE jobs SET receipt = NULL, receives = 0, ready_at = ?, video_id = ? WHERE receipt = ?",
+            time.time() + delay_s, message, receipt,
+        )  # fmt: skip
+
     def release_all(self) -> list[str]:
         """Re-queue all jobs in flight at the front, after their workers ended. Returns the video ids.
 
