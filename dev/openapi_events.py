@@ -52,7 +52,9 @@ def _call(name: str, kind: type[msgspec.Struct], examples: dict[str, dict[str, A
         "responses": {
             "2XX": {"description": "It was taken. Answer soon, and work on it afterwards."},
             "410": {"description": "It is never sent again."},
-            "default": {"description": f"`{name}` is sent again later."},
+            "default": {
+                "description": f"`{name}` is sent again later. With 429 and 503, `Retry-After` counts."
+            },
         },
     }
 

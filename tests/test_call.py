@@ -20,7 +20,7 @@ SOON_S = 0.3
 
 
 def send(url: str, *, inside: bool = True, **limits: float) -> int:
-    return post(read_target(url, allows_private=inside), b'{"a": 1}', {"X-Test": "1"}, **limits)
+    return post(read_target(url, allows_private=inside), b'{"a": 1}', {"X-Test": "1"}, **limits).status
 
 
 def resolving(monkeypatch, *answers: list[str]):
@@ -62,6 +62,44 @@ def test_a_redirect_is_an_answer_and_is_not_followed(status):
             assert send(receiver.url) == status
 
     assert inside.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("999999999999999999", 999_999_999_999_999_999),
+        ("Sun, 29 Nov 2026 12:01:00 GMT", 60),
+        ("Sunday, 29-Nov-26 12:01:00 GMT", 60),
+        ("Sun Nov 29 12:01:00 2026", 60),
+        ("Sun, 29 Nov 2026 13:01:00 +0100", 60),
+        ("Sun, 29 Nov 2026 11:59:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 251_606_347_199),
+        ("", 0),
+        ("-5", 0),
+        ("1.5", 0),
+        ("soon", 0),
+        ("١", 0),
+        ("9" * 60_000, 0),
+        ("Sun, 32 Nov 2026 12:01:00 GMT", 0),
+        ("120, 240", 0),
+    ],
+)
+def test_how_long_a_receiver_asks_to_wait(header, wait_s):
+    now = datetime.datetime(2026, 11, 29, 12, tzinfo=datetime.UTC)
+    head = f"HTTP/1.1 503 Busy\r\nretry-after: {header}\r\n\r\n".encode()
+    with Receiver(says(head)) as receiver:
+        answer = post(read_target(receiver.url, allows_private=True), b"{}", {})
+
+    assert answer.asks_for_s(now) == wait_s
+
+
+def test_a_receiver_that_says_nothing_asks_for_no_wait():
+    with Receiver(lambda *_: 503) as receiver:
+        answer = post(read_target(receiver.url, allows_private=True), b"{}", {})
+
+    assert answer.asks_for_s(datetime.datetime.now(datetime.UTC)) == 0
 
 
 def test_a_name_with_several_addresses_is_called_at_the_first_that_answers(monkeypatch):

@@ -35,7 +35,7 @@ from videos.errors import VideoError
 from videos.model import State
 from videos.service import Receiver as ReceiverSettings
 from videos.steps import deliver_webhook as step
-from videos.telling.call import post
+from videos.telling.call import Answer, post
 
 pytestmark = pytest.mark.thorough
 
@@ -119,7 +119,7 @@ class Storm:
         self.killed = 0
         self.attempted: dict[str, list[int]] = defaultdict(list)  # versions of each video, without repeats
 
-    def attempt(self, target, body: bytes, headers) -> int:
+    def attempt(self, target, body: bytes, headers) -> Answer:
         """Make a call, and note the first at each event: they are in order, whatever becomes of them."""
         about = json.loads(body)["data"]
         if about["version"] not in self.attempted[about["id"]]:

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import format_datetime
 
 import moto.sqs.models
 import pytest
@@ -16,7 +17,7 @@ import deliver_webhook
 from local_aws.events import Context
 from support import letters
 from support.faults import Worker, after, break_off, by_worker, die, service_here
-from support.receiver import Receiver
+from support.receiver import Receiver, says
 from support.samples import an_event
 from support.world import in_our_hands
 from videos.errors import Unavailable
@@ -57,6 +58,19 @@ def lines(monkeypatch):
     monkeypatch.setattr(logger, "info", keep)
     monkeypatch.setattr(logger, "warning", keep)
     return found
+
+
+@pytest.fixture
+def hidden_for_long(monkeypatch):
+    """A message may be hidden for twelve hours: in moto since it was sent, in SQS since it was received."""
+    hide = SQSBackend.change_message_visibility
+
+    def hide_from_now(self, queue_name, receipt_handle, visibility_timeout):
+        for message in self.get_queue(queue_name)._messages:
+            message.sent_timestamp = moto.sqs.models.unix_time_millis()
+        return hide(self, queue_name, receipt_handle, visibility_timeout)
+
+    monkeypatch.setattr(SQSBackend, "change_message_visibility", hide_from_now)
 
 
 @pytest.fixture
@@ -136,6 +150,61 @@ def test_whatever_is_no_success_is_tried_again(told, receiver, clock, status):
     assert not told.deliveries.dead()
 
 
+@pytest.mark.parametrize(
+    ("status", "attempt", "asks_for_s", "waits_s"),
+    [
+        (503, 1, 120, 120),
+        (429, 1, 120, 120),
+        (503, 1, 2, 5),
+        (503, 1, 86_400, 900),
+        (503, 2, 7_200, 7_200),
+        (429, 3, 60, 300),
+        (503, 2, 10**9, 43_020),
+        (500, 1, 120, 5),
+        (302, 1, 120, 5),
+    ],
+    ids=[
+        "what is asked for",
+        "the same",
+        "no less than planned",
+        "as long as SQS delays a message",
+        "hours, after the first retry",
+        "no less than planned, then too",
+        "as long as SQS hides a message",
+        "not with another error",
+        "nor with a redirect",
+    ],
+)
+@pytest.mark.usefixtures("hidden_for_long")
+def test_a_receiver_may_ask_for_a_longer_pause(told, receiver, clock, status, attempt, asks_for_s, waits_s):
+    pauses_s = iter([5, 60])
+    receiver.behave = lambda *_: 500
+    told.deliveries.put(an_event("v1", 3))
+    for _ in range(attempt - 1):
+        assert deliver_all(told) == 1
+        clock.advance(seconds=next(pauses_s) + 1)
+
+    head = f"HTTP/1.1 {status} Later\r\nRetry-After: {asks_for_s}\r\n\r\n"
+    receiver.behave = says(head.encode())
+    assert deliver_all(told) == 1
+    clock.advance(seconds=waits_s - 1)
+    assert deliver_all(told) == 0
+    clock.advance(seconds=2)
+    assert deliver_all(told) == 1
+
+
+def test_a_receiver_may_say_until_when_it_is_not_there(told, receiver, clock):
+    until = format_datetime(clock() + timedelta(minutes=2), usegmt=True)
+    receiver.behave = says(f"HTTP/1.1 503 Later\r\nRetry-After: {until}\r\n\r\n".encode())
+    told.deliveries.put(an_event("v1", 3))
+
+    assert deliver_all(told) == 1
+    clock.advance(seconds=118)
+    assert deliver_all(told) == 0
+    clock.advance(seconds=3)
+    assert deliver_all(told) == 1
+
+
 def test_a_receiver_that_is_gone_is_not_asked_again(told, receiver, clock, lines, emitted):
     receiver.behave = lambda *_: 410
     told.deliveries.put(an_event("v1", 3))
@@ -146,19 +215,6 @@ def test_a_receiver_that_is_gone_is_not_asked_again(told, receiver, clock, lines
     assert not told.deliveries.dead()
     assert [(line["outcome"], line["status"]) for line in lines] == [("gone", 410)]
     assert emitted == [{"webhooks_gone": 1}]
-
-
-@pytest.fixture
-def hidden_for_long(monkeypatch):
-    """A message may be hidden for twelve hours: in moto since it was sent, in SQS since it was received."""
-    hide = SQSBackend.change_message_visibility
-
-    def hide_from_now(self, queue_name, receipt_handle, visibility_timeout):
-        for message in self.get_queue(queue_name)._messages:
-            message.sent_timestamp = moto.sqs.models.unix_time_millis()
-        return hide(self, queue_name, receipt_handle, visibility_timeout)
-
-    monkeypatch.setattr(SQSBackend, "change_message_visibility", hide_from_now)
 
 
 @pytest.mark.thorough

@@ -67,8 +67,10 @@ MAX_UNFINISHED = 480  # deliveries that come to no end, as when the function can
 DELIVERY_VISIBILITY_S = 180  # six times the function's timeout, as AWS recommends
 
 # ── The queues
-MAX_HIDDEN_S = 43_200  # how long SQS hides a message at most
+MAX_HIDDEN_S = 43_200  # how long SQS hides a message at most, since it was received
 MAX_DELAY_S = 900  # SQS's maximum delay
+# What Retry-After may ask for. The first retry is a message of its own; for later ones, that is hidden.
+MAX_FIRST_WAIT_S, MAX_WAIT_S = MAX_DELAY_S, MAX_HIDDEN_S - DELIVERY_VISIBILITY_S
 MAX_PAUSE_S = 60
 VISIBILITY_S = 900  # local queue; on AWS six times the function's timeout, as AWS recommends
 
@@ -84,8 +86,8 @@ assert CLEAN_UP_AFTER_S <= MAX_DELAY_S
 assert MAX_PAUSE_S <= MAX_DELAY_S
 assert MAX_FAILURES + MAX_LOST + MAX_EXHAUSTED < MAX_RECEIVES, "the record gives up before the queue"
 assert TRANSCODE_S < VISIBILITY_S < QUEUE_TIMEOUT.total_seconds(), "no second delivery during an attempt"
-assert DELIVERY_PAUSES_S[0] <= MAX_DELAY_S, "the first retry is a message of its own"
-assert max(DELIVERY_PAUSES_S) < MAX_HIDDEN_S
+assert DELIVERY_PAUSES_S[0] <= MAX_FIRST_WAIT_S
+assert max(DELIVERY_PAUSES_S) <= MAX_WAIT_S
 assert CALL_TIMEOUT_S < DELIVERY_VISIBILITY_S, "no second delivery during a call"
 assert timedelta(days=1).total_seconds() <= MAX_UNFINISHED * DELIVERY_VISIBILITY_S, "time for a new setting"
 assert sum(DELIVERY_PAUSES_S) > timedelta(days=1).total_seconds(), "a receiver may be down for a day"

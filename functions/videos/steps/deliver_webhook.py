@@ -4,15 +4,22 @@ from dataclasses import replace
 from enum import StrEnum
 
 from videos import __version__
-from videos.policy import DELIVERY_PAUSES_S, MAX_DELIVERIES, MAX_UNFINISHED
+from videos.policy import (
+    DELIVERY_PAUSES_S,
+    MAX_DELIVERIES,
+    MAX_FIRST_WAIT_S,
+    MAX_UNFINISHED,
+    MAX_WAIT_S,
+)
 from videos.ports import Delivery
 from videos.service import Service
 from videos.telemetry import logs, metrics
-from videos.telling.call import CallFailed, post, read_target
+from videos.telling.call import Answer, CallFailed, post, read_target
 from videos.telling.signing import signed
 
 HEADERS = {"Content-Type": "application/json", "User-Agent": f"TikToken/{__version__}"}
 GONE = 410  # the receiver wants no more of this
+LATER = (429, 503)  # it may say when
 UNFINISHED = "No attempt came to an end."  # each worker died, or none could start
 
 
@@ -35,16 +42,17 @@ def deliver_webhook(delivery: Delivery, service: Service) -> bool:
     assert service.deliveries
     began = service.monotonic()
     if delivery.receives > MAX_UNFINISHED:
-        status, reason, outcome = None, UNFINISHED, Outcome.DEAD
+        answer, reason, outcome = None, UNFINISHED, Outcome.DEAD
     else:
-        status, reason = _attempt(delivery, service)
-        outcome = _outcome(delivery, status)
+        answer, reason = _attempt(delivery, service)
+        outcome = _outcome(delivery, answer)
     done = True
     if outcome is Outcome.RETRY:
-        done = service.deliveries.retry(delivery, reason, delay_s=DELIVERY_PAUSES_S[delivery.attempt - 1])
+        pause_s = _pause_s(delivery.attempt, answer, service)
+        done = service.deliveries.retry(delivery, reason, delay_s=pause_s)
     elif outcome is Outcome.DEAD:
         service.deliveries.bury(replace(delivery.letter, attempts=delivery.attempt, reason=reason))
-    _log(delivery, outcome, status, reason, service.monotonic() - began)
+    _log(delivery, outcome, answer, reason, service.monotonic() - began)
     if outcome is Outcome.DELIVERED:
         late_ms = round((service.now() - delivery.letter.event.at).total_seconds() * 1000)
         metrics.emit({"webhooks_delivered": 1, "to_delivered_ms": late_ms})
@@ -53,33 +61,40 @@ def deliver_webhook(delivery: Delivery, service: Service) -> bool:
     return done
 
 
-def _attempt(delivery: Delivery, service: Service) -> tuple[int | None, str]:
-    """The status that was answered, if any was, and what went wrong."""
+def _attempt(delivery: Delivery, service: Service) -> tuple[Answer | None, str]:
+    """The answer, if there was any, and what went wrong."""
     receiver, event = service.receiver, delivery.letter.event
     assert receiver
     assert receiver.secrets
     target = read_target(receiver.url, allows_private=receiver.allows_private)
     headers = HEADERS | signed(event.id, event.body, receiver.secrets, service.now())
     try:
-        status = post(target, event.body.encode(), headers)
+        answer = post(target, event.body.encode(), headers)
     except CallFailed as failed:
         return None, str(failed)
-    return status, "" if _is_success(status) else f"It answered {status}."
+    return answer, "" if _is_success(answer) else f"It answered {answer.status}."
 
 
-def _is_success(status: int | None) -> bool:
-    return status is not None and 200 <= status < 300
+def _is_success(answer: Answer | None) -> bool:
+    return answer is not None and 200 <= answer.status < 300
 
 
-def _outcome(delivery: Delivery, status: int | None) -> Outcome:
-    if _is_success(status):
+def _outcome(delivery: Delivery, answer: Answer | None) -> Outcome:
+    if _is_success(answer):
         return Outcome.DELIVERED
-    if status == GONE:
+    if answer and answer.status == GONE:
         return Outcome.GONE
     return Outcome.RETRY if delivery.attempt < MAX_DELIVERIES else Outcome.DEAD
 
 
-def _log(delivery: Delivery, outcome: Outcome, status: int | None, reason: str, took_s: float) -> None:
+def _pause_s(attempt: int, answer: Answer | None, service: Service) -> int:
+    """As planned, or longer if the receiver asks for that and a queue can wait so long."""
+    asked_s = answer.asks_for_s(service.now()) if answer and answer.status in LATER else 0
+    longest_s = MAX_FIRST_WAIT_S if attempt == 1 else MAX_WAIT_S
+    return max(DELIVERY_PAUSES_S[attempt - 1], min(asked_s, longest_s))
+
+
+def _log(delivery: Delivery, outcome: Outcome, answer: Answer | None, reason: str, took_s: float) -> None:
     log = logs.logger.info if outcome is Outcome.DELIVERED else logs.logger.warning
     log(
         logs.WEBHOOK,
@@ -87,7 +102,7 @@ def _log(delivery: Delivery, outcome: Outcome, status: int | None, reason: str, 
         event_type=delivery.letter.event.type,
         attempt=delivery.attempt,
         outcome=outcome,
-        status=status,
+        status=answer and answer.status,
         reason=reason,
         duration_ms=round(took_s * 1000),
     )

@@ -5,6 +5,7 @@ resolves to something else a moment later changes nothing. TLS is verified again
 followed, and proxies of the environment are not used.
 """
 
+import re
 import socket
 import ssl
 import time
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
@@ -50,6 +53,24 @@ class Target:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is kept of an answer: its status, and its header ``Retry-After``."""
+
+    status: int
+    retry_after: str = ""
+
+    def asks_for_s(self, now: datetime) -> int:
+        """How long the caller is asked to wait; 0 if it is not, or if that is neither seconds nor a date."""
+        if re.fullmatch("[0-9]{1,18}", self.retry_after):
+            return int(self.retry_after)
+        try:
+            until = parsedate_to_datetime(self.retry_after)
+        except ValueError:
+            return 0
+        return max(0, round((until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()))
+
+
 def read_target(url: str, *, allows_private: bool) -> Target:
     """Raises ValueError if no call can go to ``url``; "it …" says why."""
     if not url.isascii() or any(character <= " " or character in '\\\x7f"<>' for character in url):
@@ -79,8 +100,8 @@ def post(
     *,
     connect_s: float = CONNECT_TIMEOUT_S,
     within_s: float = CALL_TIMEOUT_S,
-) -> int:
-    """Send ``body`` and return the status of the answer.
+) -> Answer:
+    """Send ``body`` and return what is kept of the answer.
 
     Args:
         connect_s: for the name and for the connection, each.
@@ -118,7 +139,7 @@ def post(
 
 def _exchange(
     target: Target, sock: socket.socket, body: bytes, headers: Mapping[str, str], timed_out: Event
-) -> int:
+) -> Answer:
     if isinstance(sock, ssl.SSLSocket):
         sock.do_handshake()
     connection = HTTPConnection(target.host, target.port)
@@ -128,9 +149,9 @@ def _exchange(
     answer = connection.getresponse()
     if timed_out.is_set():  # in the headers, whose end is then taken for theirs
         raise TimeoutError
-    with suppress(OSError, HTTPException):  # the status says it all
+    with suppress(OSError, HTTPException):  # the head says it all
         answer.read(MAX_ANSWER_BYTES)
-    return answer.status
+    return Answer(answer.status, answer.headers.get("Retry-After", ""))
 
 
 @cache

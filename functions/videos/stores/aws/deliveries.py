@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import msgspec
 
-from videos.policy import MAX_DELAY_S
 from videos.ports import Delivery, Event, Letter
 from videos.stores.aws.clients import sqs_client, translate_errors
 from videos.stores.aws.sqs import DeadLetters, ignore_stale_receipt
@@ -40,7 +39,7 @@ class SqsDeliveries:
     def retry(self, delivery: Delivery, reason: str, *, delay_s: int) -> bool:
         if not delivery.letter.attempts:
             letter = replace(delivery.letter, attempts=delivery.attempt, reason=reason)
-            self._send(self._retry_url, letter, DelaySeconds=min(delay_s, MAX_DELAY_S))
+            self._send(self._retry_url, letter, DelaySeconds=delay_s)
             return True
         assert self._retry_url
         with translate_errors("SQS"), ignore_stale_receipt():
