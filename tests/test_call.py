@@ -3,6 +3,7 @@
 import datetime
 import socket
 import ssl
+import threading
 from itertools import count
 
 import pytest
@@ -107,6 +108,40 @@ def test_a_name_with_several_addresses_is_called_at_the_first_that_answers(monke
         resolving(monkeypatch, ["::1", "127.0.0.1"])
 
         assert send(receiver.url) == 204
+
+
+def test_each_of_many_addresses_has_time_for_the_way_around_the_world(monkeypatch):
+    waits_s = []
+
+    class Far(socket.socket):
+        def connect(self, _):
+            waits_s.append(self.gettimeout())
+            raise TimeoutError
+
+    resolving(monkeypatch, [PUBLIC] * 16)
+    monkeypatch.setattr(socket, "socket", Far)
+    with pytest.raises(CallFailed, match="It does not answer"):
+        send("https://receiver.example/", inside=False, connect_s=3)
+
+    assert len(waits_s) == 16
+    assert all(1 <= wait_s <= 3 for wait_s in waits_s)
+
+
+def test_addresses_that_do_not_answer_take_no_longer_than_one(monkeypatch):
+    tried = []
+
+    class Silent(socket.socket):
+        def connect(self, address):
+            tried.append(address)
+            threading.Event().wait(self.gettimeout())
+            raise TimeoutError
+
+    resolving(monkeypatch, [PUBLIC] * 16)
+    monkeypatch.setattr(socket, "socket", Silent)
+    with pytest.raises(CallFailed, match="It does not answer"):
+        send("https://receiver.example/", inside=False, connect_s=0.1)
+
+    assert len(tried) == 1
 
 
 def test_proxies_of_the_environment_are_not_asked(monkeypatch):

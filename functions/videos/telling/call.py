@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from videos.policy import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S
 
 MAX_ANSWER_BYTES = 64 * 1024  # that are read, and thrown away: a server may be irritated if nobody reads
+MIN_CONNECT_S = 1.0
 # Beside what Python calls private: all of IPv6 but 2000::/3, such as NAT64 and mapped addresses; what else
 # embeds an address of IPv4; and what old versions of Python do not know.
 _UNICAST = IPv6Network("2000::/3")
@@ -197,11 +198,16 @@ def is_public(text: str) -> bool:
 
 
 def _connect(addresses: list[_Address], within_s: float) -> socket.socket:
-    """A connection to the first of the addresses that takes one; each has its share of the time."""
+    """A connection to the first of the addresses that takes one; each has its share of the time, a second at
+    least: with many of them, a share is less than the way to another continent and back."""
     told = "It has no address."
-    for family, address in addresses:
+    ends = time.monotonic() + within_s
+    for number, (family, address) in enumerate(addresses):
+        left_s = ends - time.monotonic()
+        if left_s <= 0:
+            break
         sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.settimeout(within_s / len(addresses))
+        sock.settimeout(min(left_s, max(MIN_CONNECT_S, left_s / (len(addresses) - number))))
         try:
             sock.connect(address)
         except OSError as error:
