@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
@@ -238,6 +239,24 @@ def test_the_page_polls_where_there_are_no_events(open_page, clips, tmp_path):
         asked = page.requests()
         assert count(asked, "/events") == 1
         assert count(asked, "/status") > 4
+
+
+def test_many_tabs_leave_the_browser_connections_to_work_with(open_page, server, clips):
+    """It opens six to a host at most, and a stream keeps one."""
+    ids = [App(server.url).ticket(clips["good"])["id"] for _ in range(7)]
+    page = open_page(server.url)
+    page.browser.set_page_load_timeout(20)
+    for video_id in ids:
+        page.browser.switch_to.new_window("tab")
+        page.open(f"/#{video_id}")
+        page.until_it_says("This upload stopped")
+
+    page.pick(clips["good"])
+
+    page.until("document.querySelector('.renditions')")
+    page.browser.switch_to.window(page.browser.window_handles[1])
+    httpx.delete(f"{server.url}/videos/{ids[0]}")
+    page.until_it_says("No video has the id", where="body")
 
 
 def test_an_upload_can_be_cancelled(open_page, server, clips):
