@@ -10,6 +10,7 @@ from videos.steps.deliver_webhook import deliver_webhook
 from videos.telemetry.logs import MALFORMED_LETTER, WEBHOOK_FAILED, about, logged, logger
 from videos.wiring import service
 
+MAX_LOGGED_CHARS = 200
 _letter = msgspec.json.Decoder(Letter).decode
 
 
@@ -29,7 +30,8 @@ def _deliver_one(record: dict[str, Any]) -> bool:
             receives=int(record["attributes"]["ApproximateReceiveCount"]),
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError):
-        logger.exception(MALFORMED_LETTER, body=record.get("body"))
+        # Its beginning has the ids; what an app sent along is no business of a log.
+        logger.exception(MALFORMED_LETTER, body=record.get("body", "")[:MAX_LOGGED_CHARS])
         return True  # nobody's event; kept, it would hold up what is behind it
     about(delivery.letter.event.video_id)
     try:

@@ -240,7 +240,8 @@ def make_app(storage: FolderStorage, workers: Workers, streams: EventStreams) ->
         print(app.state.greeting, flush=True)
         print(f"For development: {_who_has_access()}.", file=sys.stderr)
         if receiver := wiring.service().receiver:
-            print(f"Webhooks go to {receiver.url}{_by_which_secret(receiver)}", file=sys.stderr)
+            without_query, _, _ = receiver.url.partition("?")  # where some receivers have a secret
+            print(f"Webhooks go to {without_query}{_by_which_secret(receiver)}", file=sys.stderr)
         yield
         await run_in_threadpool(workers.stop)
 

@@ -69,6 +69,7 @@ def test_without_a_secret_it_signs_with_one_of_its_folder_and_prints_it(
     tmp_path, clip, receiver, monkeypatch
 ):
     monkeypatch.delenv("WEBHOOK_SECRET")
+    monkeypatch.setenv("WEBHOOK_URL", f"{receiver.url}?key=sesame")
     with Server(tmp_path) as server:
         App(server.url).upload(clip())
         assert eventually(lambda: receiver.calls)
@@ -77,6 +78,8 @@ def test_without_a_secret_it_signs_with_one_of_its_folder_and_prints_it(
     secret = line.rpartition(" ")[2]
     assert line == f"Webhooks go to {receiver.url}, signed with {secret}"
     assert told(receiver, secret)
+    assert receiver.calls[0].path.endswith("?key=sesame")
+    assert "sesame" not in server.log.read_text()
     again = wiring.make_service(
         {"STORAGE_MODE": "local", "LOCAL_FOLDER": str(tmp_path), "WEBHOOK_URL": receiver.url}
     )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import moto.sqs.models
+import msgspec
 import pytest
 from moto.sqs.models import SQSBackend
 from standardwebhooks import Webhook
@@ -21,6 +22,7 @@ from support.receiver import Receiver, says
 from support.samples import an_event
 from support.world import in_our_hands
 from videos.errors import Unavailable
+from videos.ports import Letter
 from videos.service import Receiver as ReceiverSettings
 from videos.steps import deliver_webhook as step
 from videos.telemetry import metrics
@@ -306,8 +308,12 @@ def test_a_receiver_whose_address_became_private_is_not_called(told, receiver, c
     assert receiver.connections == 0
 
 
-def test_a_malformed_message_is_logged_and_holds_up_nothing():
-    for body in ("", "[]", '{"event": {}}', "{" * 100_000):
+def test_a_malformed_message_is_logged_by_its_ids_and_holds_up_nothing(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", written)
+    event = replace(an_event("v1", 1, says="sesame"), owner="me" * 32)
+    cut_short = msgspec.json.encode(Letter(event=event)).decode()[:-1]
+    for body in ("", "[]", '{"event": {}}', "{" * 100_000, cut_short):
         record = {
             "messageId": "m",
             "body": body,
@@ -317,6 +323,44 @@ def test_a_malformed_message_is_logged_and_holds_up_nothing():
         assert deliver_webhook.handler({"Records": [record]}, Context("deliver_webhook", 30)) == {
             "batchItemFailures": []
         }
+
+    assert written.getvalue().count("malformed webhook message") == 5
+    assert "v1-1" in written.getvalue()
+    assert "sesame" not in written.getvalue()
+    assert len(written.getvalue()) < 50_000
+
+
+# ── Other settings while events wait ─────────────────────────────────────────────
+
+
+def test_what_waits_goes_to_the_receiver_of_the_time_signed_by_the_secret_of_the_time(
+    told, receiver, clock, monkeypatch
+):
+    receiver.behave = lambda *_: 503
+    told.deliveries.put(an_event("v1", 1))
+    deliver_all(told)
+    told.deliveries.put(an_event("v2", 1))
+    with Receiver() as other:
+        settings = replace(told.receiver, url=other.url, secrets=(OLD_SECRET,))
+        monkeypatch.setattr(deliver_webhook, "service", lambda: replace(told, receiver=settings))
+        clock.advance(seconds=5)
+        deliver_all(told)
+
+    assert sorted(ids(other)) == ["v1-1", "v2-1"]
+    for call in other.calls:
+        signature = Webhook(OLD_SECRET).sign(call.headers["webhook-id"], clock(), call.body.decode())
+        assert call.headers["webhook-signature"] == signature
+
+
+def test_what_waits_is_kept_while_there_is_no_receiver(told, receiver, clock, monkeypatch):
+    told.deliveries.put(an_event("v1", 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(deliver_webhook, "service", lambda: replace(told, receiver=None))
+        assert letters.deliver(told.deliveries)
+    clock.advance(seconds=181)
+
+    assert deliver_all(told) == 1
+    assert ids(receiver) == ["v1-1"]
 
 
 # ── Order ────────────────────────────────────────────────────────────────────────
