@@ -155,7 +155,13 @@ def test_fields_of_another_type_are_a_400_that_names_them(call, wrong):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("custom", "[1]"), ("custom", "{"), ("custom", "x" * 2000), ("external_id", "x" * 129)],
+    [
+        ("custom", "[1]"),
+        ("custom", "{"),
+        ("custom", "x" * 2000),
+        ("custom", '{"n": 9223372036854775808}'),
+        ("external_id", "x" * 129),
+    ],
 )
 def test_wrong_fields_of_a_form_are_a_400_that_names_them(call, clip, name, value):
     body, kind = form(clip())
