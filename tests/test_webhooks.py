@@ -15,13 +15,15 @@ from moto.sqs.models import SQSBackend
 from standardwebhooks import Webhook
 
 import deliver_webhook
-from local_aws.events import Context
-from support import letters
+import publish_changes
+from local_aws.events import Context, stream_event
+from support import letters, stream
 from support.faults import Worker, after, break_off, by_worker, die, service_here
 from support.receiver import Receiver, says
-from support.samples import an_event
+from support.samples import a_video, an_event
 from support.world import in_our_hands
 from videos.errors import Unavailable
+from videos.model import State
 from videos.ports import Letter
 from videos.service import Receiver as ReceiverSettings
 from videos.steps import deliver_webhook as step
@@ -451,6 +453,31 @@ def test_an_event_that_is_put_again_arrives_with_the_same_id(told, receiver):
 
 
 # ── A worker that is killed ──────────────────────────────────────────────────────
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("call", ["put webhook", "put webhook (2)", "put webhook (3)", "announce event"])
+@pytest.mark.parametrize("happens", [die, break_off])
+def test_no_event_is_lost_whichever_call_its_publisher_is_killed_after(told, receiver, clock, call, happens):
+    for name in ("v1", "v2"):
+        video = told.videos.add(a_video(name))
+        told.videos.update(replace(video, state=State.QUEUED, playable_at=clock()))
+    told.videos.delete("v1")
+    batch = stream_event(stream.records(told.videos))
+    killed = Worker(told, after(call, happens))
+
+    with suppress(Unavailable), killed.at_work():
+        publish_changes.handler(batch, Context("publish_changes", 60))
+    clock.advance(minutes=10)  # SQS knows the ids no more
+    with Worker(told).at_work():
+        publish_changes.handler(batch, Context("publish_changes", 60))
+    deliver_all(told)
+
+    assert killed.calls[-1] == call
+    events = [json.loads(one.body) for one in receiver.calls]
+    about = dict.fromkeys((event["data"]["id"], event["type"]) for event in events)
+    assert sorted(about) == [("v1", "video.deleted"), ("v1", "video.playable"), ("v2", "video.playable")]
+    assert [kind for video, kind in about if video == "v1"] == ["video.playable", "video.deleted"]
 
 
 def deliver_by(worker: Worker) -> bool:
