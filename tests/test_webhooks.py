@@ -272,9 +272,9 @@ def test_each_attempt_is_one_line_with_what_happened(told, receiver, clock, line
 
     assert [{name: line[name] for name in line if name != "duration_ms"} for line in lines] == [
         {"message": "webhook attempted", "event_id": "v1-3", "event_type": "video.playable", "attempt": 1,
-         "outcome": "retry", "status": 500, "reason": "It answered 500."},
+         "outcome": "retry", "status": 500, "reason": "It answered 500.", "retry_in_s": 5},
         {"message": "webhook attempted", "event_id": "v1-3", "event_type": "video.playable", "attempt": 2,
-         "outcome": "delivered", "status": 204, "reason": ""},
+         "outcome": "delivered", "status": 204, "reason": "", "retry_in_s": None},
     ]  # fmt: skip
     late_ms = round((clock() - an_event("v1", 3).at).total_seconds() * 1000)
     assert emitted == [{"webhooks_failed": 1}, {"webhooks_delivered": 1, "to_delivered_ms": late_ms}]
