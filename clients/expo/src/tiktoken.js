@@ -131,7 +131,7 @@ export class TikToken {
       if (answer.ok || answer.status === 304) return answer;
       throw await errorOfApi(answer);
     };
-    this.#events = new EventStream((signal) => this.#request("/events", { signal }));
+    this.#events = new EventStream((signal) => this.#request("/events", { signal }), `events of ${base}`);
   }
 
   /**
@@ -358,6 +358,8 @@ class News {
 /**
  * The service's events, by one request for all videos that are followed, while any is. A deployment on AWS has none.
  * Whenever it opens and whenever it ends, every status is read once: so nothing is missed between two streams.
+ *
+ * Of the tabs of a browser, which opens six connections to a host at most, one has the stream. The others poll.
  */
 class EventStream {
   /** @type {Set<News>} */
@@ -367,10 +369,12 @@ class EventStream {
   #isLive = false;
   #isThere = true;
   #request;
+  #name;
 
-  /** @param {(signal: AbortSignal) => Promise<Response>} request */
-  constructor(request) {
+  /** @param {(signal: AbortSignal) => Promise<Response>} request @param {string} name  The same in every tab. */
+  constructor(request, name) {
     this.#request = request;
+    this.#name = name;
   }
 
   /** @param {string} id */
@@ -378,7 +382,7 @@ class EventStream {
     const news = new News(id, () => this.#isLive);
     this.#followed.add(news);
     if (this.#isLive) news.tell(); // what has happened since its status was read
-    if (!this.#session && this.#isThere) this.#listen((this.#session = new AbortController()));
+    if (!this.#session && this.#isThere) this.#listenAlone((this.#session = new AbortController()));
     return news;
   }
 
@@ -389,6 +393,13 @@ class EventStream {
     this.#session?.abort();
     this.#session = null;
     this.#isLive = false;
+  }
+
+  /** @param {AbortController} session */
+  async #listenAlone(session) {
+    const locks = "document" in globalThis ? navigator.locks : undefined; // none over http from another machine
+    if (!locks) return await this.#listen(session);
+    await locks.request(this.#name, { signal: session.signal }, () => this.#listen(session)).catch(() => {}); // aborted
   }
 
   /** @param {AbortController} session */
