@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -241,6 +242,19 @@ def test_the_rate_that_raises_an_alarm_is_the_limit_of_the_stage():
 
     assert setting["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
     assert expression == {"Sub": "100 * requests / (60 * ${RequestsPerSecond})"}  # its period is a minute
+
+
+def test_a_receiver_that_takes_nothing_is_noticed_by_the_three_events_of_one_video():
+    alarm = ALARMS["FailingWebhooks"]
+    share, failed, delivered = alarm["Metrics"]
+    [period_s] = {one["MetricStat"]["Period"] for one in (failed, delivered)}
+    [enough] = map(int, re.findall(r">= (\d+)", share["Expression"]))
+    failed_at_s = [first + later for first in (0, 2, 60) for later in (0, 5, 65, 365)]
+
+    assert alarm["EvaluationPeriods"] == 1
+    for began in range(period_s):  # CloudWatch's periods begin on the clock
+        failures = Counter((began + at_s) // period_s for at_s in failed_at_s)
+        assert max(failures.values()) >= enough
 
 
 def test_the_dashboard_shows_every_alarm():
