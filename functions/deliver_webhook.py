@@ -31,7 +31,7 @@ def _deliver_one(record: dict[str, Any]) -> bool:
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError):
         # Its beginning has the ids; what an app sent along is no business of a log.
-        logger.exception(MALFORMED_LETTER, body=record.get("body", "")[:MAX_LOGGED_CHARS])
+        logger.exception(MALFORMED_LETTER, body=str(record.get("body"))[:MAX_LOGGED_CHARS])
         return True  # nobody's event; kept, it would hold up what is behind it
     about(delivery.letter.event.video_id)
     try:

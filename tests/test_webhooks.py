@@ -315,7 +315,7 @@ def test_a_malformed_message_is_logged_by_its_ids_and_holds_up_nothing(monkeypat
     monkeypatch.setattr(logger.registered_handler, "stream", written)
     event = replace(an_event("v1", 1, says="sesame"), owner="me" * 32)
     cut_short = msgspec.json.encode(Letter(event=event)).decode()[:-1]
-    for body in ("", "[]", '{"event": {}}', "{" * 100_000, cut_short):
+    for body in (None, "", "[]", '{"event": {}}', "{" * 100_000, cut_short):
         record = {
             "messageId": "m",
             "body": body,
@@ -326,7 +326,7 @@ def test_a_malformed_message_is_logged_by_its_ids_and_holds_up_nothing(monkeypat
             "batchItemFailures": []
         }
 
-    assert written.getvalue().count("malformed webhook message") == 5
+    assert written.getvalue().count("malformed webhook message") == 6
     assert "v1-1" in written.getvalue()
     assert "sesame" not in written.getvalue()
     assert len(written.getvalue()) < 50_000
