@@ -63,7 +63,7 @@ CALL_TIMEOUT_S = 10.0  # for all of a call
 # After the first failed attempt, the second …; then it is a dead letter, a day after the event.
 DELIVERY_PAUSES_S = (5, 60, 300, 1800, 3600, 7200, 14_400, 28_800, 32_400)
 MAX_DELIVERIES = len(DELIVERY_PAUSES_S) + 1
-MAX_UNFINISHED = 480  # deliveries that come to no end, as when the function cannot start; then the same
+MAX_UNFINISHED = 480  # deliveries that end in no attempt, as if the function cannot start; then the same
 DELIVERY_VISIBILITY_S = 180  # six times the function's timeout, as AWS recommends
 
 # ── The queues
