@@ -1,11 +1,11 @@
-import { randomUUID } from "expo-crypto";
+import { getRandomBytes } from "expo-crypto";
 
 import { adviceFor, canConvert } from "./advice";
 import type { Clip } from "./clip";
 import { device } from "./device";
 import { forgetPending, savePending, type Pending, type Refusal } from "./pending";
 import type { Settings } from "./settings";
-import { TikTokenError, type Fix, type Metadata, type Status, type TikToken } from "./tiktoken";
+import { TikTokenError, type ClipFacts, type Fix, type Metadata, type Preflight, type Status, type TikToken } from "./tiktoken";
 
 /** Where a clip is on its way: what the app shows. */
 export type Stage =
@@ -19,6 +19,8 @@ export type Step = "preflight" | "sending" | "checking" | "converting";
 
 export type Tools = { api: TikToken; report: (stage: Stage) => void; signal: AbortSignal };
 
+/** How long a clip waits for its preflight: until then, nothing of it is kept. */
+const PREFLIGHT_MS = 5000;
 /** Tickets are good for an hour; whoever was offline for longer gets another. */
 const MAX_TICKETS = 3;
 /** How far `progress` goes until a clip that is converted plays. */
@@ -27,18 +29,18 @@ const STALE = ["access_denied", "expired_token", "unknown_video"];
 
 /** A new clip: judge what is known of it, keep it for a restart, and send it. */
 export async function begin(clip: Clip, { server, converts }: Settings, tools: Tools): Promise<void> {
-  const { api, report, signal } = tools;
-  await telling(report, async () => {
+  const { report, signal } = tools;
+  await telling(tools, async () => {
     report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
     await discard(); // an earlier clip, which was kept to be converted
     const on_violation = converts ? "fix" : "reject";
-    const verdict = await api.preflight({ ...clip.facts, on_violation }, { signal }).catch(unlessOffline);
+    const verdict = await judge({ ...clip.facts, on_violation }, tools);
     const violations = verdict?.violations ?? [];
     if (violations.length && !canConvert(violations)) {
       report({ name: "refused", violations, isSent: false }); // without a copy: it may be huge
       return;
     }
-    const size = await device.keep(clip.uri);
+    const size = await keep(clip);
     if (signal.aborted) return;
     const request = {
       filename: clip.name,
@@ -48,7 +50,7 @@ export async function begin(clip: Clip, { server, converts }: Settings, tools: T
       exact_size: true,
       on_violation,
     } as const;
-    const pending: Pending = { server, key: randomUUID(), request };
+    const pending: Pending = { server, key: newKey(), request };
     if (violations.length) {
       await refuse(pending, { violations, isSent: false }, report);
       return;
@@ -62,12 +64,12 @@ export async function begin(clip: Clip, { server, converts }: Settings, tools: T
 export async function resume(pending: Pending, tools: Tools): Promise<void> {
   const { refusal } = pending;
   if (refusal) tools.report({ name: "refused", ...refusal });
-  else await telling(tools.report, () => finish(pending, tools));
+  else await telling(tools, () => finish(pending, tools));
 }
 
 /** Upload a clip that was rejected once more, and have it converted. */
 export async function convert(pending: Pending, tools: Tools): Promise<void> {
-  await telling(tools.report, async () => {
+  await telling(tools, async () => {
     const request = { ...pending.request, on_violation: "fix" } as const;
     await finish(await renew({ ...pending, request }), tools);
   });
@@ -78,6 +80,38 @@ export async function discard(): Promise<void> {
   await forgetPending();
   await device.discard();
 }
+
+/** What is known of a clip, judged; null if there is no answer: whatever is wrong, the clip is kept before it is told. */
+async function judge(facts: ClipFacts, { api, signal }: Tools): Promise<Preflight | null> {
+  const patience = new AbortController();
+  const stop = () => patience.abort();
+  const timer = setTimeout(stop, PREFLIGHT_MS);
+  signal.addEventListener("abort", stop);
+  try {
+    return await api.preflight(facts, { signal: patience.signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return null;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Copy the clip, since pickers and cameras leave theirs where the system tidies up; its size in bytes. */
+async function keep({ uri }: Clip): Promise<number> {
+  let size = 0;
+  try {
+    size = await device.keep(uri);
+  } catch (error) {
+    throw new Trouble("The clip cannot be copied.", ["Make room on this device, then try again.", String(error)]);
+  }
+  if (size === 0) throw new Trouble("The clip is empty.", ["Choose another one."], { canRetry: false });
+  return size;
+}
+
+/** Not randomUUID: browsers have none on plain http. */
+const newKey = () => Array.from(getRandomBytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 async function finish(pending: Pending, tools: Tools): Promise<void> {
   try {
@@ -102,7 +136,7 @@ async function deliverUntilOver(pending: Pending, tools: Tools): Promise<void> {
 
 /** For another try, with a ticket of its own. */
 async function renew(pending: Pending): Promise<Pending> {
-  const renewed = { ...pending, key: randomUUID(), ticket: undefined, refusal: undefined };
+  const renewed = { ...pending, key: newKey(), ticket: undefined, refusal: undefined };
   await savePending(renewed);
   return renewed;
 }
@@ -124,7 +158,10 @@ async function deliver(pending: Pending, { api, report, signal }: Tools): Promis
     const status = await api.status(id, { signal }).catch(unlessOffline);
     if (status && status.state !== "awaiting_upload") return id;
   }
-  if (!uri) throw new ClipIsGone();
+  if (!uri) {
+    await discard();
+    throw new Trouble("The clip is gone.", ["Choose it again."], { canRetry: false });
+  }
   const { id } = await api.upload(await device.open(uri), {
     ticket: pending.ticket,
     request: pending.request,
@@ -191,21 +228,32 @@ async function refuse(pending: Pending, refusal: Refusal, report: Tools["report"
 const errorOf = ({ error = "The clip could not be processed.", code = "unknown", ...details }: Status) =>
   new TikTokenError(error, { code, ...details });
 
-class ClipIsGone extends Error {}
+/** What is not the service's to tell. */
+class Trouble extends Error {
+  readonly canRetry: boolean;
+
+  constructor(
+    message: string,
+    readonly advice: string[],
+    { canRetry = true } = {},
+  ) {
+    super(message);
+    this.canRetry = canRetry;
+  }
+}
 
 /** Whatever goes wrong is shown, with a way on. */
-async function telling(report: Tools["report"], act: () => Promise<void>): Promise<void> {
+async function telling({ report, signal }: Tools, act: () => Promise<void>): Promise<void> {
   try {
     await act();
   } catch (error) {
-    if (error instanceof Error && error.name === "AbortError") return;
+    if (signal.aborted) return;
     if (error instanceof TikTokenError) {
       report({ name: "stopped", error: error.message, advice: adviceFor(error), canRetry: true });
-    } else if (error instanceof ClipIsGone) {
-      await discard();
-      report({ name: "stopped", error: "The clip is gone.", advice: ["Choose it again."], canRetry: false });
+    } else if (error instanceof Trouble) {
+      report({ name: "stopped", error: error.message, advice: error.advice, canRetry: error.canRetry });
     } else {
-      report({ name: "stopped", error: String(error), advice: [], canRetry: true });
+      report({ name: "stopped", error: "Something went wrong.", advice: [String(error)], canRetry: true });
     }
   }
 }

@@ -4,7 +4,7 @@ import { AppState } from "react-native";
 import type { Clip } from "./clip";
 import { device } from "./device";
 import { begin, convert, discard, resume, type Stage, type Tools } from "./journey";
-import { loadPending } from "./pending";
+import { loadPending, type Pending } from "./pending";
 import type { Settings } from "./settings";
 import { TikToken } from "./tiktoken";
 
@@ -23,6 +23,7 @@ export type Journey = {
 export function useJourney(settings: Settings): Journey {
   const [stage, setStage] = useState<Stage>({ name: "start" });
   const running = useRef<AbortController | null>(null);
+  const chosen = useRef<Clip | null>(null); // until there is a copy of it, for another try
 
   const run = useCallback((at: string, act: (tools: Tools) => Promise<void>) => {
     running.current?.abort();
@@ -33,36 +34,46 @@ export function useJourney(settings: Settings): Journey {
     void act({ api: new TikToken(at, { send: device.send }), report, signal });
   }, []);
 
+  const send = (clip: Clip) => {
+    chosen.current = clip;
+    run(settings.server, (tools) => begin(clip, settings, tools));
+  };
+
   const goOnBy = useCallback(
-    async (way: typeof resume) => {
+    async (way: (pending: Pending, tools: Tools) => Promise<void>) => {
       const pending = await loadPending();
       if (pending) run(pending.server, (tools) => way(pending, tools));
-      else setStage({ name: "start" }); // it stopped before there was anything to go on with
+      return pending !== null;
     },
     [run],
   );
-  const goOn = useCallback(() => goOnBy(resume), [goOnBy]);
 
-  const leave = useCallback(async () => {
+  const goOn = async () => {
+    if (await goOnBy(resume)) return;
+    if (chosen.current) send(chosen.current); // it stopped before there was a copy
+    else setStage({ name: "start" });
+  };
+
+  const leave = async () => {
     running.current?.abort();
+    chosen.current = null;
     setStage({ name: "start" });
     await discard();
-  }, []);
+  };
 
   useEffect(() => {
-    void goOn();
+    void goOnBy(resume);
     return () => running.current?.abort();
-  }, [goOn]);
+  }, [goOnBy]);
 
   // Who comes back to the app need not wait for the end of a pause.
   const isWaiting = "problem" in stage && stage.problem !== null;
   useEffect(() => {
     const listening = AppState.addEventListener("change", (state) => {
-      if (state === "active" && isWaiting) void goOn();
+      if (state === "active" && isWaiting) void goOnBy(resume);
     });
     return () => listening.remove();
-  }, [isWaiting, goOn]);
+  }, [isWaiting, goOnBy]);
 
-  const send = (clip: Clip) => run(settings.server, (tools) => begin(clip, settings, tools));
   return { stage, send, goOn: () => void goOn(), convert: () => void goOnBy(convert), leave: () => void leave() };
 }

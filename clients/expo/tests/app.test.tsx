@@ -348,14 +348,62 @@ test("who does not want a clip converted is not asked again", async () => {
   expect(await loadPending()).toBeNull();
 });
 
-test("a service that is none is told, and leads back to the start", async () => {
+test("a clip for a service that is none is kept, until its owner gives it up", async () => {
   await AsyncStorage.setItem("server", `${SERVER}/elsewhere`);
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("No such route.");
+  before.unmount();
+  render(<App />);
+  await sees("No such route.");
+  expect(kept().exists).toBe(true);
+
+  await press("New clip");
+
+  await sees("Choose a clip");
+  await waitFor(() => expect(kept().exists).toBe(false));
+});
+
+test("a clip whose preflight gets no answer is kept all the same", async () => {
+  jest.useFakeTimers({ doNotFake: ["nextTick", "setImmediate", "queueMicrotask"] });
+  const fetchOfPhone = globalThis.fetch;
+  globalThis.fetch = (url, init) =>
+    new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(new Error("Aborted"))));
   render(<App />);
   await choose(inCache(GOOD_CLIP));
+  await sees("Looking at your clip");
+
+  await act(() => jest.advanceTimersByTimeAsync(6000));
+
+  expect(await loadPending()).not.toBeNull();
+  expect(kept().exists).toBe(true);
+  jest.useRealTimers();
+  globalThis.fetch = fetchOfPhone;
+});
+
+test("a clip that cannot be copied is told, and can be tried again", async () => {
+  render(<App />);
+  const clip = inCache(GOOD_CLIP);
+  picks(clip);
+  clip.delete();
+  await press("Choose a clip");
+  await sees("The clip cannot be copied.");
+  inCache(GOOD_CLIP);
 
   await press("Try again");
 
-  await sees("Choose a clip");
+  await sees(/^Ready/);
+});
+
+test("an empty clip is told", async () => {
+  render(<App />);
+  const clip = new File(Paths.cache, "empty.mp4");
+  if (!clip.exists) clip.create();
+
+  await choose(clip);
+
+  await sees("The clip is empty.");
+  expect(tickets()).toBe(0);
 });
 
 test("an address that was typed in is used and remembered", async () => {
