@@ -23,6 +23,7 @@ export type Tools = { api: TikToken; report: (stage: Stage) => void; signal: Abo
 const PREFLIGHT_MS = 5000;
 /** Tickets are good for an hour; whoever was offline for longer gets another. */
 const MAX_TICKETS = 3;
+const PAUSE_MS = 3000;
 /** How far `progress` goes until a clip that is converted plays. */
 const CONVERTED_PERCENT = 50;
 const STALE = ["access_denied", "expired_token", "unknown_video"];
@@ -124,29 +125,35 @@ async function finish(pending: Pending, tools: Tools): Promise<void> {
 
 async function deliverUntilOver(pending: Pending, tools: Tools): Promise<void> {
   for (let tickets = 1; ; tickets += 1) {
-    const last = await deliverAndFollow(pending, tools).catch((error) => {
+    const id = await deliver(pending, tools).catch((error) => {
       if (!isStale(error) || tickets === MAX_TICKETS) throw error;
       return null;
     });
-    if (last && last.state !== "expired") return conclude(last, pending, tools);
+    const ending = id && (await follow(id, tools).catch((error) => unlessDeleted(error, pending)));
+    if (ending && ending.last.state !== "expired") return conclude(ending, pending, tools);
     pending = await renew(pending);
-    if (last && tickets === MAX_TICKETS) throw errorOf(last);
+    if (ending && tickets === MAX_TICKETS) throw errorOf(ending.last);
   }
+}
+
+/** Who deleted it may have meant to: so it is sent again on request alone. */
+async function unlessDeleted(error: unknown, pending: Pending): Promise<never> {
+  if (!(error instanceof TikTokenError && error.code === "unknown_video")) throw error;
+  await renew(pending);
+  throw new Trouble("The service has this clip no more.", ["It was deleted there. Try again to send it once more."]);
 }
 
 /** For another try, with a ticket of its own. */
 async function renew(pending: Pending): Promise<Pending> {
-  const renewed = { ...pending, key: newKey(), ticket: undefined, refusal: undefined };
+  const renewed = { ...pending, key: newKey(), ticket: undefined, isSent: false, refusal: undefined };
   await savePending(renewed);
   return renewed;
 }
 
-async function deliverAndFollow(pending: Pending, tools: Tools): Promise<Status> {
-  const id = await deliver(pending, tools);
-  return follow(id, tools);
-}
-
-async function deliver(pending: Pending, { api, report, signal }: Tools): Promise<string> {
+/** Until storage has the clip; the video's id. */
+async function deliver(pending: Pending, tools: Tools): Promise<string> {
+  const { api, report, signal } = tools;
+  if (pending.isSent && pending.ticket) return pending.ticket.id;
   const uri = await device.kept();
   let share = 0;
   const tell = (problem: string | null = null) => {
@@ -156,29 +163,40 @@ async function deliver(pending: Pending, { api, report, signal }: Tools): Promis
   if (pending.ticket) {
     const { id } = pending.ticket;
     const status = await api.status(id, { signal }).catch(unlessOffline);
-    if (status && status.state !== "awaiting_upload") return id;
+    if (status && status.state !== "awaiting_upload") {
+      await note({ ...pending, isSent: true }, tools);
+      return id;
+    }
   }
   if (!uri) {
     await discard();
     throw new Trouble("The clip is gone.", ["Choose it again."], { canRetry: false });
   }
-  const { id } = await api.upload(await device.open(uri), {
+  const ticket = await api.upload(await device.open(uri), {
     ticket: pending.ticket,
     request: pending.request,
     idempotencyKey: pending.key,
     retries: Infinity,
     signal,
-    onTicket: (ticket) => void savePending({ ...pending, ticket }),
+    onTicket: (given) => void note({ ...pending, ticket: given }, tools),
     onProgress: (sent) => {
       share = sent;
       tell();
     },
     onRetry: (error) => tell(error.message),
   });
-  return id;
+  await note({ ...pending, ticket, isSent: true }, tools);
+  return ticket.id;
 }
 
-async function follow(id: string, { api, report, signal }: Tools): Promise<Status> {
+/** Save how far it has come. If that fails, a restart finds out by its key, and by its status. */
+async function note(pending: Pending, { signal }: Tools): Promise<void> {
+  if (!signal.aborted) await savePending(pending).catch(() => {});
+}
+
+type Ending = { last: Status; metadata: Metadata | null };
+
+async function follow(id: string, { api, report, signal }: Tools): Promise<Ending> {
   const uri = await device.kept();
   let status: Status | null = null;
   let metadata: Metadata | null = null;
@@ -189,25 +207,38 @@ async function follow(id: string, { api, report, signal }: Tools): Promise<Statu
     else if (fixes) report({ name: "working", step: "converting", share, uri, problem, fixes });
     else report({ name: "working", step: "checking", share: 1, uri, problem });
   };
-  return api.follow(id, {
+  const onRetry = (error: TikTokenError) => tell(error.message);
+  let isOver = false;
+  tell();
+  const last = await api.follow(id, {
     signal,
     onStatus: (news) => {
       status = news;
       tell();
       if (!status.playable || metadata) return;
       const found = (answer: Metadata) => {
+        if (isOver) return; // it comes late, and knows less
         metadata = answer;
         tell();
       };
       api.metadata(id, { signal }).then(found, () => {}); // the next status asks again
     },
-    onRetry: (error) => tell(error.message),
+    onRetry,
   });
+  isOver = true;
+  while (last.state === "completed") {
+    const answer = await api.metadata(id, { signal }).catch((error) => {
+      if (unlessOffline(error) === null) onRetry(error);
+      return null;
+    });
+    if (answer) return { last, metadata: answer };
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+  return { last, metadata: null };
 }
 
-async function conclude(last: Status, pending: Pending, { api, report, signal }: Tools): Promise<void> {
-  if (last.state === "completed") {
-    const metadata = await api.metadata(last.id, { signal });
+async function conclude({ last, metadata }: Ending, pending: Pending, { report }: Tools): Promise<void> {
+  if (metadata) {
     report({ name: "playing", metadata, status: last, problem: null });
     await discard();
   } else if (last.state === "rejected") {

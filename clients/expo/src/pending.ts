@@ -9,6 +9,8 @@ export type Pending = {
   key: string;
   request: UploadRequest;
   ticket?: Ticket;
+  /** Whether storage has it: then all that is left is to follow it. */
+  isSent?: boolean;
   /** Why it was rejected, while its owner may still have it converted. */
   refusal?: Refusal;
 };

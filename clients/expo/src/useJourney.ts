@@ -29,7 +29,8 @@ export function useJourney(settings: Settings): Journey {
     running.current?.abort();
     const { signal } = (running.current = new AbortController());
     const report = (news: Stage) => {
-      if (!signal.aborted) setStage(news);
+      // What plays goes on playing while its status is read anew.
+      if (!signal.aborted) setStage((before) => (before.name === "playing" && news.name === "working" ? before : news));
     };
     void act({ api: new TikToken(at, { send: device.send }), report, signal });
   }, []);

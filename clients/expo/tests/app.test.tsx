@@ -195,6 +195,57 @@ test("a ticket that is good for nothing any more is replaced", async () => {
   expect(tickets()).toBe(2);
 });
 
+test("a clip that was deleted once the service had it is sent again on request alone", async () => {
+  const request = { filename: "a.mp4", content_type: "video/mp4", size: 1, method: "PUT" } as const;
+  const ticket = await api.requestUpload(request);
+  await api.remove(ticket.id);
+  await inCache(GOOD_CLIP).copy(kept());
+  await savePending({ server: SERVER, key: "a", request, ticket, isSent: true });
+  render(<App />);
+  await sees("The service has this clip no more.");
+  expect([tickets(), sent.length]).toEqual([1, 0]);
+
+  await press("Try again");
+
+  await sees(/^Ready/);
+  expect([tickets(), sent.length]).toEqual([2, 1]);
+});
+
+test("what comes late of a clip does not replace what is known", async () => {
+  const fetchOfPhone = globalThis.fetch;
+  const late: ((answer: unknown) => void)[] = [];
+  let known: unknown;
+  globalThis.fetch = async (url, init) => {
+    const answer = await fetchOfPhone(url, init);
+    if (!String(url).endsWith("/metadata") || late.length) return answer;
+    known = await answer.json();
+    const json = () => new Promise((resolve) => late.push(resolve));
+    return { ok: true, status: 200, headers: answer.headers, json } as Response;
+  };
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Ready in 720p, 540p, 360p");
+
+  await act(async () => late.forEach((tell) => tell(known)));
+
+  expect(screen.getByText("Ready in 720p, 540p, 360p")).toBeOnTheScreen();
+});
+
+test("a connection that is lost at the very end is waited for", async () => {
+  const fetchOfPhone = globalThis.fetch;
+  let failures = 0;
+  globalThis.fetch = async (url, init) => {
+    if (String(url).endsWith("/metadata") && (failures += 1) <= 3) throw new TypeError("Network request failed");
+    return fetchOfPhone(url, init);
+  };
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees(/^Ready/);
+  expect(await loadPending()).toBeNull();
+});
+
 test("a ticket that has expired is replaced", async () => {
   let tries = 0;
   const expired = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"; // as S3 says it
