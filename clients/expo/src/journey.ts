@@ -76,7 +76,13 @@ export async function convert(pending: Pending, tools: Tools): Promise<void> {
   });
 }
 
-/** Give the clip up. */
+/** Give up a clip that is on its way: the service must not publish it either, if it can be told. */
+export async function cancel(pending: Pending, api: TikToken): Promise<void> {
+  await discard();
+  if (pending.ticket) await api.remove(pending.ticket.id).catch(() => {}); // without a file, it expires
+}
+
+/** Forget the clip, and its copy. */
 export async function discard(): Promise<void> {
   await forgetPending();
   await device.discard();

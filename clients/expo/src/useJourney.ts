@@ -3,7 +3,7 @@ import { AppState } from "react-native";
 
 import type { Clip } from "./clip";
 import { device } from "./device";
-import { begin, convert, discard, resume, type Stage, type Tools } from "./journey";
+import { begin, cancel, convert, discard, resume, type Stage, type Tools } from "./journey";
 import { loadPending, type Pending } from "./pending";
 import type { Settings } from "./settings";
 import { TikToken } from "./tiktoken";
@@ -19,6 +19,8 @@ export type Journey = {
   leave: () => void;
 };
 
+const clientOf = (server: string) => new TikToken(server, { send: device.send });
+
 /** One clip at a time, from the picker to the player; goes on by itself when the app starts. */
 export function useJourney(settings: Settings): Journey {
   const [stage, setStage] = useState<Stage>({ name: "start" });
@@ -32,7 +34,7 @@ export function useJourney(settings: Settings): Journey {
       // What plays goes on playing while its status is read anew.
       if (!signal.aborted) setStage((before) => (before.name === "playing" && news.name === "working" ? before : news));
     };
-    void act({ api: new TikToken(at, { send: device.send }), report, signal });
+    void act({ api: clientOf(at), report, signal });
   }, []);
 
   const send = (clip: Clip) => {
@@ -56,10 +58,13 @@ export function useJourney(settings: Settings): Journey {
   };
 
   const leave = async () => {
+    const isOnItsWay = stage.name === "working" || stage.name === "stopped";
     running.current?.abort();
     chosen.current = null;
     setStage({ name: "start" });
-    await discard();
+    const pending = isOnItsWay ? await loadPending() : null;
+    if (pending) await cancel(pending, clientOf(pending.server));
+    else await discard();
   };
 
   useEffect(() => {

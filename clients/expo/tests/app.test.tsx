@@ -287,6 +287,35 @@ test("who cancels is asked for a clip again, after a restart as well", async () 
   await sees("Choose a clip");
 });
 
+test("who cancels what has gone already takes it back from the service", async () => {
+  sendBy(async function (...sending) {
+    await sendNatively.apply(this, sending);
+    return never.apply(this, sending); // the answer is on its way
+  });
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await waitFor(async () => expect((await loadPending())?.ticket).toBeDefined(), LONGEST_WAIT);
+  const { id } = (await loadPending())!.ticket!;
+  await waitFor(async () => expect((await api.status(id)).state).not.toBe("awaiting_upload"), LONGEST_WAIT);
+
+  await press("Cancel");
+
+  await waitFor(() => expect(api.status(id)).rejects.toMatchObject({ code: "unknown_video" }), LONGEST_WAIT);
+  expect(await loadPending()).toBeNull();
+});
+
+test("who leaves a clip that plays does not take it back", async () => {
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees(/^(Ready|Playing)/);
+
+  await press("New clip");
+
+  await sees("Choose a clip");
+  await waitFor(async () => expect(await loadPending()).toBeNull());
+  expect(asked.filter((request) => request.startsWith("DELETE"))).toEqual([]);
+});
+
 test.each([
   ["ios", /^Record upright with Settings/, /Hold the phone upright/],
   ["android", /^Hold the phone upright/, /Record upright with Settings/],
