@@ -34,6 +34,8 @@ function Screens({ settings, onSettings }: ScreensProps) {
   const { stage, send, goOn, convert, leave } = useJourney(settings);
   const [isRecording, setRecording] = useState(false);
   const record = () => setRecording(true);
+  const { server } = settings;
+  const onServer = (url: string) => onSettings({ server: url });
 
   if (isRecording) {
     return (
@@ -50,13 +52,13 @@ function Screens({ settings, onSettings }: ScreensProps) {
     case "start":
       return <Start settings={settings} onSettings={onSettings} onRecord={record} onClip={send} />;
     case "working":
-      return <Working stage={stage} onTryNow={goOn} onCancel={leave} />;
+      return <Working stage={stage} server={server} onServer={onServer} onTryNow={goOn} onCancel={leave} />;
     case "playing":
       return <Play key={stage.metadata.id} stage={stage} onNew={leave} />;
     case "refused":
       return <Refused stage={stage} onConvert={convert} onRecord={record} onClip={send} onLeave={leave} />;
     case "stopped":
-      return <Stopped stage={stage} onTryAgain={goOn} onLeave={leave} />;
+      return <Stopped stage={stage} server={server} onServer={onServer} onTryAgain={goOn} onLeave={leave} />;
   }
 }
 

@@ -17,7 +17,8 @@ export type Stage =
 
 export type Step = "preflight" | "sending" | "checking" | "converting";
 
-export type Tools = { api: TikToken; report: (stage: Stage) => void; signal: AbortSignal };
+/** `api` is of the service at `server`. */
+export type Tools = { server: string; api: TikToken; report: (stage: Stage) => void; signal: AbortSignal };
 
 /** How long a clip waits for its preflight: until then, nothing of it is kept. */
 const PREFLIGHT_MS = 5000;
@@ -29,8 +30,8 @@ const CONVERTED_PERCENT = 50;
 const STALE = ["access_denied", "expired_token", "unknown_video"];
 
 /** A new clip: judge what is known of it, keep it for a restart, and send it. */
-export async function begin(clip: Clip, { server, converts }: Settings, tools: Tools): Promise<void> {
-  const { report, signal } = tools;
+export async function begin(clip: Clip, { converts }: Settings, tools: Tools): Promise<void> {
+  const { server, report, signal } = tools;
   await telling(tools, async () => {
     report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
     await discard(); // an earlier clip, which was kept to be converted
@@ -63,16 +64,17 @@ export async function begin(clip: Clip, { server, converts }: Settings, tools: T
 
 /** Go on with an upload: after a restart of the app, or when its user wants another try. */
 export async function resume(pending: Pending, tools: Tools): Promise<void> {
-  const { refusal } = pending;
+  const { server, refusal } = pending;
   if (refusal) tools.report({ name: "refused", ...refusal });
-  else await telling(tools, () => finish(pending, tools));
+  // Its owner has named another service since: there, it begins anew.
+  else await telling(tools, async () => finish(server === tools.server ? pending : await renew(pending, tools), tools));
 }
 
 /** Upload a clip that was rejected once more, and have it converted. */
 export async function convert(pending: Pending, tools: Tools): Promise<void> {
   await telling(tools, async () => {
     const request = { ...pending.request, on_violation: "fix" } as const;
-    await finish(await renew({ ...pending, request }), tools);
+    await finish(await renew({ ...pending, request }, tools), tools);
   });
 }
 
@@ -135,23 +137,23 @@ async function deliverUntilOver(pending: Pending, tools: Tools): Promise<void> {
       if (!isStale(error) || tickets === MAX_TICKETS) throw error;
       return null;
     });
-    const ending = id && (await follow(id, tools).catch((error) => unlessDeleted(error, pending)));
+    const ending = id && (await follow(id, tools).catch((error) => unlessDeleted(error, pending, tools)));
     if (ending && ending.last.state !== "expired") return conclude(ending, pending, tools);
-    pending = await renew(pending);
+    pending = await renew(pending, tools);
     if (ending && tickets === MAX_TICKETS) throw errorOf(ending.last);
   }
 }
 
 /** Who deleted it may have meant to: so it is sent again on request alone. */
-async function unlessDeleted(error: unknown, pending: Pending): Promise<never> {
+async function unlessDeleted(error: unknown, pending: Pending, tools: Tools): Promise<never> {
   if (!(error instanceof TikTokenError && error.code === "unknown_video")) throw error;
-  await renew(pending);
+  await renew(pending, tools);
   throw new Trouble("The service has this clip no more.", ["It was deleted there. Try again to send it once more."]);
 }
 
 /** For another try, with a ticket of its own. */
-async function renew(pending: Pending): Promise<Pending> {
-  const renewed = { ...pending, key: newKey(), ticket: undefined, isSent: false, refusal: undefined };
+async function renew(pending: Pending, { server }: Tools): Promise<Pending> {
+  const renewed = { ...pending, server, key: newKey(), ticket: undefined, isSent: false, refusal: undefined };
   await savePending(renewed);
   return renewed;
 }
@@ -243,14 +245,15 @@ async function follow(id: string, { api, report, signal }: Tools): Promise<Endin
   return { last, metadata: null };
 }
 
-async function conclude({ last, metadata }: Ending, pending: Pending, { report }: Tools): Promise<void> {
+async function conclude({ last, metadata }: Ending, pending: Pending, tools: Tools): Promise<void> {
+  const { report } = tools;
   if (metadata) {
     report({ name: "playing", metadata, status: last, problem: null });
     await discard();
   } else if (last.state === "rejected") {
     await refuse(pending, { violations: last.violations ?? [], isSent: true }, report);
   } else {
-    await renew(pending); // so that trying again sends it once more
+    await renew(pending, tools); // so that trying again sends it once more
     throw errorOf(last);
   }
 }

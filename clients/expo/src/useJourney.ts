@@ -27,25 +27,30 @@ export function useJourney(settings: Settings): Journey {
   const running = useRef<AbortController | null>(null);
   const chosen = useRef<Clip | null>(null); // until there is a copy of it, for another try
 
-  const run = useCallback((at: string, act: (tools: Tools) => Promise<void>) => {
-    running.current?.abort();
-    const { signal } = (running.current = new AbortController());
-    const report = (news: Stage) => {
-      // What plays goes on playing while its status is read anew.
-      if (!signal.aborted) setStage((before) => (before.name === "playing" && news.name === "working" ? before : news));
-    };
-    void act({ api: clientOf(at), report, signal });
-  }, []);
+  const { server } = settings;
+
+  const run = useCallback(
+    (act: (tools: Tools) => Promise<void>) => {
+      running.current?.abort();
+      const { signal } = (running.current = new AbortController());
+      const report = (news: Stage) => {
+        // What plays goes on playing while its status is read anew.
+        if (!signal.aborted) setStage((before) => (before.name === "playing" && news.name === "working" ? before : news));
+      };
+      void act({ server, api: clientOf(server), report, signal });
+    },
+    [server],
+  );
 
   const send = (clip: Clip) => {
     chosen.current = clip;
-    run(settings.server, (tools) => begin(clip, settings, tools));
+    run((tools) => begin(clip, settings, tools));
   };
 
   const goOnBy = useCallback(
     async (way: (pending: Pending, tools: Tools) => Promise<void>) => {
       const pending = await loadPending();
-      if (pending) run(pending.server, (tools) => way(pending, tools));
+      if (pending) run((tools) => way(pending, tools));
       return pending !== null;
     },
     [run],
@@ -67,6 +72,7 @@ export function useJourney(settings: Settings): Journey {
     else await discard();
   };
 
+  // When the app starts, and when it is told another server.
   useEffect(() => {
     void goOnBy(resume);
     return () => running.current?.abort();

@@ -1,6 +1,6 @@
 // The app on a phone, against a running server: tests/test_expo.py starts it and names it in SERVER, with clips.
 import AsyncStorage from "@react-native-async-storage/async-storage";
-import { act, fireEvent, render, screen, waitFor } from "@testing-library/react-native";
+import { act, fireEvent, render, screen, waitFor, waitForElementToBeRemoved } from "@testing-library/react-native";
 import { File, Paths } from "expo-file-system";
 import { Platform } from "react-native";
 
@@ -484,6 +484,58 @@ test("an empty clip is told", async () => {
 
   await sees("The clip is empty.");
   expect(tickets()).toBe(0);
+});
+
+test("a clip goes to another server that is named while there is no answer", async () => {
+  await AsyncStorage.setItem("server", "http://localhost:1");
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Connection lost");
+  await press("Change");
+
+  fireEvent.changeText(screen.getByLabelText("Server"), SERVER);
+  await press("Use this server");
+
+  await sees(/^Ready/);
+  expect(await loadPending()).toBeNull();
+});
+
+test("a ticket of another server is not used", async () => {
+  sendBy(never);
+  const before = render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await waitFor(async () => expect((await loadPending())?.ticket).toBeDefined(), LONGEST_WAIT);
+  before.unmount();
+  const other = SERVER.replace("localhost", "127.0.0.1");
+  await AsyncStorage.setItem("server", other);
+  sendBy(sendNatively);
+
+  render(<App />);
+
+  await sees(/^Ready/);
+  expect(tickets()).toBe(2);
+  expect(screen.getByTestId("film").props.accessibilityHint).toContain(other);
+});
+
+test("no address stands for the default one, which is not remembered", async () => {
+  render(<App />);
+  await press("Change");
+
+  fireEvent.changeText(screen.getByLabelText("Server"), " ");
+  await press("Use this server");
+
+  await sees(/localhost:8000$/);
+  expect(await AsyncStorage.getItem("server")).toBeNull();
+});
+
+test("a server that is started later is found", async () => {
+  isOnline = false;
+  render(<App />);
+  await sees(/^No answer from/);
+
+  isOnline = true;
+
+  await waitForElementToBeRemoved(() => screen.queryByText(/^No answer from/), LONGEST_WAIT);
 });
 
 test("an address that was typed in is used and remembered", async () => {

@@ -3,10 +3,17 @@ import { SafeAreaView } from "react-native-safe-area-context";
 
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Sign, Soft, Title } from "../look";
+import { Server } from "../Server";
 
-type Props = { stage: Extract<Stage, { name: "stopped" }>; onTryAgain: () => void; onLeave: () => void };
+type Props = {
+  stage: Extract<Stage, { name: "stopped" }>;
+  server: string;
+  onServer: (url: string) => void;
+  onTryAgain: () => void;
+  onLeave: () => void;
+};
 
-export function Stopped({ stage, onTryAgain, onLeave }: Props) {
+export function Stopped({ stage, server, onServer, onTryAgain, onLeave }: Props) {
   const { error, advice, canRetry } = stage;
   return (
     <Screen
@@ -22,6 +29,7 @@ export function Stopped({ stage, onTryAgain, onLeave }: Props) {
     >
       {canRetry && <Button label="Try again" onPress={onTryAgain} />}
       <Button label="New clip" quiet={canRetry} onPress={onLeave} />
+      {canRetry && <Server url={server} onChange={onServer} />}
     </Screen>
   );
 }

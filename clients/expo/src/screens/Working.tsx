@@ -4,10 +4,13 @@ import { StyleSheet, Text, View } from "react-native";
 import { Changes } from "../Changes";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Soft } from "../look";
+import { Server } from "../Server";
 import { useFilm } from "../useFilm";
 
 type Props = {
   stage: Extract<Stage, { name: "working" }>;
+  server: string;
+  onServer: (url: string) => void;
   onTryNow: () => void;
   onCancel: () => void;
 };
@@ -20,7 +23,7 @@ const LINES = {
 };
 
 /** From the picker until it plays. */
-export function Working({ stage, onTryNow, onCancel }: Props) {
+export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) {
   const { step, share, uri, problem, fixes } = stage;
   const isConverting = step === "converting";
   const percent = Math.floor(share * 100);
@@ -56,6 +59,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
       {fixes && <Changes fixes={fixes} />}
       {problem && <Button label="Try now" onPress={onTryNow} />}
       <Button label="Cancel" quiet onPress={onCancel} />
+      {problem && <Server url={server} onChange={onServer} />}
     </Screen>
   );
 }
