@@ -27,6 +27,10 @@ const MAX_TICKETS = 3;
 const PAUSE_MS = 3000;
 /** How far `progress` goes until a clip that is converted plays. */
 const CONVERTED_PERCENT = 50;
+const SIGN_IN = [
+  "Sign in, then try again: your clip is kept.",
+  ...(__DEV__ ? ["For developers: src/session.ts gives the token."] : []),
+];
 const STALE = ["access_denied", "expired_token", "unknown_video"];
 
 /** A new clip: judge what is known of it, keep it for a restart, and send it. */
@@ -289,7 +293,8 @@ async function telling({ report, signal }: Tools, act: () => Promise<void>): Pro
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof TikTokenError) {
-      report({ name: "stopped", error: error.message, advice: adviceFor(error), canRetry: true });
+      const advice = error.status === 401 ? SIGN_IN : adviceFor(error);
+      report({ name: "stopped", error: error.message, advice, canRetry: true });
     } else if (error instanceof Trouble) {
       report({ name: "stopped", error: error.message, advice: error.advice, canRetry: error.canRetry });
     } else {

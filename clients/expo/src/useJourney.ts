@@ -5,6 +5,7 @@ import type { Clip } from "./clip";
 import { device } from "./device";
 import { begin, cancel, convert, discard, resume, type Stage, type Tools } from "./journey";
 import { loadPending, type Pending } from "./pending";
+import { token } from "./session";
 import type { Settings } from "./settings";
 import { TikToken } from "./tiktoken";
 
@@ -19,7 +20,7 @@ export type Journey = {
   leave: () => void;
 };
 
-const clientOf = (server: string) => new TikToken(server, { send: device.send });
+const clientOf = (server: string) => new TikToken(server, { token, send: device.send });
 
 /** One clip at a time, from the picker to the player; goes on by itself when the app starts. */
 export function useJourney(settings: Settings): Journey {

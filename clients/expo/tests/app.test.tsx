@@ -9,6 +9,9 @@ import { loadPending, savePending } from "../src/pending";
 import { TikToken } from "../src/tiktoken";
 import { inCache, never, picks, sendBy, sendNatively, sent } from "./phone";
 
+let mockToken = "";
+jest.mock("../src/session", () => ({ token: async () => mockToken }));
+
 const { SERVER = "", GOOD_CLIP, FAST_CLIP, LARGE_CLIP } = process.env;
 const LONGEST_WAIT = { timeout: 30_000 };
 const api = new TikToken(SERVER, { fetch: (...request) => fetch(...request) });
@@ -484,6 +487,25 @@ test("an empty clip is told", async () => {
 
   await sees("The clip is empty.");
   expect(tickets()).toBe(0);
+});
+
+test("a service that wants to know who is asking is told, and storage is not", async () => {
+  const fetchOfPhone = globalThis.fetch;
+  const error = { error: "Authentication required.", code: "token_missing", suggestions: ["Send a header."] };
+  globalThis.fetch = async (url, init) => {
+    const isKnown = new Headers(init?.headers).get("Authorization") === "Bearer mine" || String(url).endsWith("/health");
+    return isKnown ? fetchOfPhone(url, init) : new Response(JSON.stringify(error), { status: 401 });
+  };
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("Authentication required.");
+  expect(screen.getByText(/^Sign in, then try again/)).toBeOnTheScreen();
+  mockToken = "mine";
+
+  await press("Try again");
+
+  await sees(/^Ready/);
+  expect(sent.map(({ headers }) => Object.keys(headers ?? {}))).toEqual([["Content-Type", "If-None-Match"]]);
 });
 
 test("a clip goes to another server that is named while there is no answer", async () => {
