@@ -36,8 +36,13 @@ export function Title({ children }: { children: ReactNode }) {
   );
 }
 
-export function Soft({ children }: { children: ReactNode }) {
-  return <Text style={styles.soft}>{children}</Text>;
+/** `isNews`: read aloud when it appears. */
+export function Soft({ children, isNews }: { children: ReactNode; isNews?: boolean }) {
+  return (
+    <Text accessibilityLiveRegion={isNews ? "polite" : undefined} style={styles.soft}>
+      {children}
+    </Text>
+  );
 }
 
 export function Button({ label, onPress, quiet }: { label: string; onPress: () => void; quiet?: boolean }) {

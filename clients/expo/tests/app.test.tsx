@@ -7,7 +7,7 @@ import { Platform } from "react-native";
 import App from "../src/App";
 import { loadPending, savePending } from "../src/pending";
 import { TikToken } from "../src/tiktoken";
-import { inCache, never, picks, sendBy, sendNatively, sent } from "./phone";
+import { hasPicked, inCache, never, picks, picksNothing, sendBy, sendNatively, sent } from "./phone";
 
 let mockToken = "";
 jest.mock("../src/session", () => ({ token: async () => mockToken }));
@@ -462,6 +462,25 @@ test("a clip whose preflight gets no answer is kept all the same", async () => {
   expect(kept().exists).toBe(true);
   jest.useRealTimers();
   globalThis.fetch = fetchOfPhone;
+});
+
+test("a clip that the picker cannot open is told", async () => {
+  picksNothing(new Error("PHPhotosErrorDomain error 3164.")); // it is in iCloud, and there is no connection
+  render(<App />);
+
+  await press("Choose a clip");
+
+  await sees(/^The clip could not be opened/);
+  await choose(inCache(GOOD_CLIP));
+  await sees(/^Ready/);
+});
+
+test("a clip that was chosen while Android ended the app is sent at its next start", async () => {
+  hasPicked(inCache(GOOD_CLIP));
+
+  render(<App />);
+
+  await sees(/^Ready/);
 });
 
 test("a clip that cannot be copied is told, and can be tried again", async () => {

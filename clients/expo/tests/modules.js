@@ -19,6 +19,9 @@ jest.mock("expo-video", () => {
   };
 });
 
-jest.mock("expo-image-picker", () => ({ launchImageLibraryAsync: jest.fn() }));
+jest.mock("expo-image-picker", () => ({
+  launchImageLibraryAsync: jest.fn(),
+  getPendingResultAsync: jest.fn(async () => null),
+}));
 
 jest.mock("react-native-safe-area-context", () => require("react-native-safe-area-context/jest/mock").default);
