@@ -56,7 +56,17 @@ function Screens({ settings, onSettings }: ScreensProps) {
     case "playing":
       return <Play key={stage.metadata.id} stage={stage} onNew={leave} />;
     case "refused":
-      return <Refused stage={stage} onConvert={convert} onRecord={record} onClip={send} onLeave={leave} />;
+      return (
+        <Refused
+          stage={stage}
+          settings={settings}
+          onSettings={onSettings}
+          onConvert={convert}
+          onRecord={record}
+          onClip={send}
+          onLeave={leave}
+        />
+      );
     case "stopped":
       return <Stopped stage={stage} server={server} onServer={onServer} onTryAgain={goOn} onLeave={leave} />;
   }

@@ -34,12 +34,13 @@ const SIGN_IN = [
 const STALE = ["access_denied", "expired_token", "unknown_video"];
 
 /** A new clip: judge what is known of it, keep it for a restart, and send it. */
-export async function begin(clip: Clip, { converts }: Settings, tools: Tools): Promise<void> {
+export async function begin(clip: Clip, settings: Settings, tools: Tools): Promise<void> {
   const { server, report, signal } = tools;
   await telling(tools, async () => {
     report({ name: "working", step: "preflight", share: 0, uri: clip.uri, problem: null });
     await discard(); // an earlier clip, which was kept to be converted
-    const on_violation = converts ? "fix" : "reject";
+    const wish = settings.converts ? toFix(settings) : ({ on_violation: "reject" } as const);
+    const { on_violation } = wish;
     const verdict = await judge({ ...clip.facts, on_violation }, tools);
     const violations = verdict?.violations ?? [];
     if (violations.length && !canConvert(violations)) {
@@ -54,7 +55,7 @@ export async function begin(clip: Clip, { converts }: Settings, tools: Tools): P
       size,
       method: "PUT",
       exact_size: true,
-      on_violation,
+      ...wish,
     } as const;
     const pending: Pending = { server, key: newKey(), request };
     if (violations.length) {
@@ -75,9 +76,9 @@ export async function resume(pending: Pending, tools: Tools): Promise<void> {
 }
 
 /** Upload a clip that was rejected once more, and have it converted. */
-export async function convert(pending: Pending, tools: Tools): Promise<void> {
+export async function convert(pending: Pending, settings: Settings, tools: Tools): Promise<void> {
   await telling(tools, async () => {
-    const request = { ...pending.request, on_violation: "fix" } as const;
+    const request = { ...pending.request, ...toFix(settings) };
     await finish(await renew({ ...pending, request }, tools), tools);
   });
 }
@@ -122,6 +123,8 @@ async function keep({ uri }: Clip): Promise<number> {
   if (size === 0) throw new Trouble("The clip is empty.", ["Choose another one."], { canRetry: false });
   return size;
 }
+
+const toFix = ({ fills }: Settings) => ({ on_violation: "fix", fit: fills ? "cover" : "contain" }) as const;
 
 /** Not randomUUID: browsers have none on plain http. */
 const newKey = () => Array.from(getRandomBytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -63,6 +63,8 @@ export function useJourney(settings: Settings): Journey {
     else setStage({ name: "start" });
   };
 
+  const convertIt = (pending: Pending, tools: Tools) => convert(pending, settings, tools);
+
   const leave = async () => {
     const isOnItsWay = stage.name === "working" || stage.name === "stopped";
     running.current?.abort();
@@ -88,5 +90,5 @@ export function useJourney(settings: Settings): Journey {
     return () => listening.remove();
   }, [isWaiting, goOnBy]);
 
-  return { stage, send, goOn: () => void goOn(), convert: () => void goOnBy(convert), leave: () => void leave() };
+  return { stage, send, goOn: () => void goOn(), convert: () => void goOnBy(convertIt), leave: () => void leave() };
 }

@@ -43,8 +43,8 @@ const press = async (label: string) => {
   await act(async () => fireEvent.press(button));
 };
 
-const turnOn = async () => {
-  const toggle = await screen.findByRole("switch", {}, LONGEST_WAIT);
+const turnOn = async (name = "Convert clips that do not fit") => {
+  const toggle = await screen.findByRole("switch", { name }, LONGEST_WAIT);
   await act(async () => fireEvent(toggle, "valueChange", true));
 };
 
@@ -368,14 +368,42 @@ test("with the switch on, a clip too large and too wide is converted, and what w
 });
 
 test("the switch is off at first, and remembered", async () => {
+  const name = "Convert clips that do not fit";
   const before = render(<App />);
-  expect(await screen.findByRole("switch")).not.toBeChecked();
+  expect(await screen.findByRole("switch", { name })).not.toBeChecked();
   await turnOn();
   before.unmount();
 
   render(<App />);
 
-  expect(await screen.findByRole("switch")).toBeChecked();
+  expect(await screen.findByRole("switch", { name })).toBeChecked();
+});
+
+test("how a picture of another shape is to fit is asked where clips are converted, and remembered", async () => {
+  const before = render(<App />);
+  await sees("Choose a clip");
+  expect(screen.queryByText("Fill the frame")).toBeNull();
+  await turnOn();
+  expect(screen.getByText(/with bars/)).toBeOnTheScreen();
+  await turnOn("Fill the frame");
+  before.unmount();
+  render(<App />);
+  expect(await screen.findByRole("switch", { name: "Fill the frame" })).toBeChecked();
+
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1440 });
+
+  await waitFor(async () => expect((await loadPending())?.request.fit).toBe("cover"), LONGEST_WAIT);
+});
+
+test("how a rejected picture of another shape is to fit is asked before it is converted", async () => {
+  render(<App />);
+  await choose(inCache(LARGE_CLIP), { width: 1080, height: 1440 });
+  await sees("Convert and send");
+  await turnOn("Fill the frame");
+
+  await press("Convert and send");
+
+  await waitFor(async () => expect((await loadPending())?.request.fit).toBe("cover"), LONGEST_WAIT);
 });
 
 test("a clip that the service rejects can be converted", async () => {

@@ -2,6 +2,7 @@ import { StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 import type { Clip } from "../clip";
+import { Fill } from "../Fill";
 import { color, GAP, Pill, Screen, Sign, Soft, Title, Toggle } from "../look";
 import { Server } from "../Server";
 import type { Settings } from "../settings";
@@ -51,6 +52,7 @@ export function Start({ settings, onSettings, onRecord, onClip }: Props) {
         value={converts}
         onChange={(on) => onSettings({ converts: on })}
       />
+      {converts && <Fill settings={settings} onSettings={onSettings} />}
       <Server url={server} onChange={(url) => onSettings({ server: url })} />
     </Screen>
   );
