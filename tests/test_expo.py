@@ -275,7 +275,7 @@ def test_a_restart_goes_on_with_the_upload(phone, server, clips):
 
 @heavy
 def test_a_page_on_plain_http_uploads_too(phone, server, clips):
-    without = "delete Crypto.prototype.randomUUID; delete globalThis.caches"  # as browsers do, but on localhost
+    without = "delete Crypto.prototype.randomUUID; delete globalThis.caches"  # as browsers do
     phone.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": without})
     phone.open(server)
 
