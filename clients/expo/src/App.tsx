@@ -1,15 +1,16 @@
 import { StatusBar } from "expo-status-bar";
 import { useEffect, useState } from "react";
-import { StyleSheet, View } from "react-native";
+import { AccessibilityInfo, Platform, StyleSheet, View } from "react-native";
 import { initialWindowMetrics, SafeAreaProvider } from "react-native-safe-area-context";
 
+import type { Stage } from "./journey";
 import { color } from "./look";
 import { Play } from "./screens/Play";
 import { Record } from "./screens/Record";
 import { Refused } from "./screens/Refused";
 import { Start } from "./screens/Start";
 import { Stopped } from "./screens/Stopped";
-import { Working } from "./screens/Working";
+import { LINES, Working } from "./screens/Working";
 import { loadSettings, saveSettings, type Settings } from "./settings";
 import { useJourney } from "./useJourney";
 
@@ -36,6 +37,11 @@ function Screens({ settings, onSettings }: ScreensProps) {
   const record = () => setRecording(true);
   const { server } = settings;
   const onServer = (url: string) => onSettings({ server: url });
+
+  const news = newsOf(stage);
+  useEffect(() => {
+    if (Platform.OS === "ios" && news) AccessibilityInfo.announceForAccessibility(news);
+  }, [news]);
 
   if (isRecording) {
     return (
@@ -69,6 +75,22 @@ function Screens({ settings, onSettings }: ScreensProps) {
       );
     case "stopped":
       return <Stopped stage={stage} server={server} onServer={onServer} onTryAgain={goOn} onLeave={leave} />;
+  }
+}
+
+/** What VoiceOver, which knows no live regions, is to say when the stage changes. */
+function newsOf(stage: Stage): string {
+  switch (stage.name) {
+    case "start":
+      return "";
+    case "working":
+      return stage.problem ? `Connection lost. ${stage.problem}` : LINES[stage.step];
+    case "playing":
+      return stage.status.state === "completed" ? "Ready" : "Playing";
+    case "refused":
+      return "This clip does not fit yet.";
+    case "stopped":
+      return stage.error;
   }
 }
 

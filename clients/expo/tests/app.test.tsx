@@ -2,7 +2,7 @@
 import AsyncStorage from "@react-native-async-storage/async-storage";
 import { act, fireEvent, render, screen, waitFor, waitForElementToBeRemoved } from "@testing-library/react-native";
 import { File, Paths } from "expo-file-system";
-import { Platform } from "react-native";
+import { AccessibilityInfo, Platform } from "react-native";
 
 import App from "../src/App";
 import { loadPending, savePending } from "../src/pending";
@@ -70,6 +70,21 @@ test("a clip goes from the picker to the player", async () => {
   ]);
   expect(await loadPending()).toBeNull();
   expect(kept().exists).toBe(false);
+});
+
+test("VoiceOver says how far a clip is", async () => {
+  const say = jest.spyOn(AccessibilityInfo, "announceForAccessibility");
+  render(<App />);
+
+  await choose(inCache(GOOD_CLIP));
+
+  await sees(/^Ready/);
+  const said = say.mock.calls.map(([text]) => text);
+  expect(said.filter((text) => ["Uploading", "Checking every frame", "Ready"].includes(text))).toEqual([
+    "Uploading",
+    "Checking every frame",
+    "Ready",
+  ]);
 });
 
 test("the blurhash shows before the picture", async () => {

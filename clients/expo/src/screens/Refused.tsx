@@ -31,7 +31,9 @@ export function Refused({ stage, settings, onSettings, onConvert, onRecord, onCl
         <SafeAreaView edges={["top"]} style={styles.picture}>
           <ScrollView contentContainerStyle={styles.content}>
             <Sign size={40} />
-            <Title>This clip does not fit yet.</Title>
+            <View role="alert">
+              <Title>This clip does not fit yet.</Title>
+            </View>
             <Soft>
               {isSent ? "It was uploaded and checked." : "Nothing was uploaded."}{" "}
               {isConvertible ? "Have it converted, or change this." : "Here is what to change."}

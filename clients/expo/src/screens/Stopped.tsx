@@ -1,4 +1,4 @@
-import { StyleSheet } from "react-native";
+import { StyleSheet, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 import type { Stage } from "../journey";
@@ -20,10 +20,12 @@ export function Stopped({ stage, server, onServer, onTryAgain, onLeave }: Props)
       picture={
         <SafeAreaView edges={["top"]} style={styles.picture}>
           <Sign size={40} />
-          <Title>{error}</Title>
-          {advice.map((line) => (
-            <Soft key={line}>{line}</Soft>
-          ))}
+          <View role="alert" style={styles.lines}>
+            <Title>{error}</Title>
+            {advice.map((line) => (
+              <Soft key={line}>{line}</Soft>
+            ))}
+          </View>
         </SafeAreaView>
       }
     >
@@ -36,4 +38,5 @@ export function Stopped({ stage, server, onServer, onTryAgain, onLeave }: Props)
 
 const styles = StyleSheet.create({
   picture: { flex: 1, justifyContent: "center", gap: 14, padding: GAP, backgroundColor: color.sheet },
+  lines: { gap: 14 },
 });

@@ -15,7 +15,7 @@ type Props = {
   onCancel: () => void;
 };
 
-const LINES = {
+export const LINES = {
   preflight: "Looking at your clip",
   sending: "Uploading",
   checking: "Checking every frame",
