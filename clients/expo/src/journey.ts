@@ -155,7 +155,7 @@ async function deliverUntilOver(pending: Pending, tools: Tools): Promise<void> {
 async function unlessDeleted(error: unknown, pending: Pending, tools: Tools): Promise<never> {
   if (!(error instanceof TikTokenError && error.code === "unknown_video")) throw error;
   await renew(pending, tools);
-  throw new Trouble("The service has this clip no more.", ["It was deleted there. Try again to send it once more."]);
+  throw new Trouble("The service no longer has this clip.", ["It was deleted there. Try again to send it once more."]);
 }
 
 /** For another try, with a ticket of its own. */
@@ -184,7 +184,7 @@ async function deliver(pending: Pending, tools: Tools): Promise<string> {
     }
   }
   if (!uri) {
-    await discard();
+    if (!signal.aborted) await discard();
     throw new Trouble("The clip is gone.", ["Choose it again."], { canRetry: false });
   }
   const ticket = await api.upload(await device.open(uri), {

@@ -73,7 +73,7 @@ test("a clip goes from the picker to the player", async () => {
 });
 
 test("VoiceOver says how far a clip is", async () => {
-  const say = jest.spyOn(AccessibilityInfo, "announceForAccessibility");
+  const say = jest.mocked(AccessibilityInfo.announceForAccessibility).mockClear();
   render(<App />);
 
   await choose(inCache(GOOD_CLIP));
@@ -220,7 +220,7 @@ test("a clip that was deleted once the service had it is sent again on request a
   await inCache(GOOD_CLIP).copy(kept());
   await savePending({ server: SERVER, key: "a", request, ticket, isSent: true });
   render(<App />);
-  await sees("The service has this clip no more.");
+  await sees("The service no longer has this clip.");
   expect([tickets(), sent.length]).toEqual([1, 0]);
 
   await press("Try again");
