@@ -22,6 +22,9 @@ export const LINES = {
   converting: "Converting your clip",
 };
 
+const LEAVE = "You can leave the app; it goes on.";
+const NOTES = { preflight: "This takes a moment.", sending: LEAVE, checking: LEAVE, converting: LEAVE };
+
 /** From the picker until it plays. */
 export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) {
   const { step, share, uri, problem, fixes } = stage;
@@ -42,7 +45,7 @@ export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) 
           {problem ? "Connection lost" : LINES[step]}
         </Text>
         <Soft>
-          {problem ? `${problem} Your clip is safe: this goes on by itself.` : "You can leave the app; it goes on."}
+          {problem ? `${problem} Your clip is safe: this goes on by itself.` : NOTES[step]}
         </Soft>
       </View>
       <View
