@@ -10,7 +10,7 @@ import { Record } from "./screens/Record";
 import { Refused } from "./screens/Refused";
 import { Start } from "./screens/Start";
 import { Stopped } from "./screens/Stopped";
-import { LINES, Working } from "./screens/Working";
+import { lineOf, Working } from "./screens/Working";
 import { loadSettings, saveSettings, type Settings } from "./settings";
 import { useJourney } from "./useJourney";
 
@@ -84,7 +84,7 @@ function newsOf(stage: Stage): string {
     case "start":
       return "";
     case "working":
-      return stage.problem ? `Connection lost. ${stage.problem}` : LINES[stage.step];
+      return lineOf(stage);
     case "playing":
       return stage.status.state === "completed" ? "Ready" : "Playing";
     case "refused":

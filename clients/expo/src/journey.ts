@@ -10,8 +10,8 @@ import { TikTokenError, type ClipFacts, type Fix, type Metadata, type Preflight,
 /** Where a clip is on its way: what the app shows. */
 export type Stage =
   | { name: "start" }
-  | { name: "working"; step: Step; share: number; uri: string | null; problem: string | null; fixes?: Fix[] }
-  | { name: "playing"; metadata: Metadata; status: Status; problem: string | null }
+  | { name: "working"; step: Step; share: number; uri: string | null; problem: TikTokenError | null; fixes?: Fix[] }
+  | { name: "playing"; metadata: Metadata; status: Status; problem: TikTokenError | null }
   | ({ name: "refused" } & Refusal)
   | { name: "stopped"; error: string; advice: string[]; canRetry: boolean };
 
@@ -171,7 +171,7 @@ async function deliver(pending: Pending, tools: Tools): Promise<string> {
   if (pending.isSent && pending.ticket) return pending.ticket.id;
   const uri = await device.kept();
   let share = 0;
-  const tell = (problem: string | null = null) => {
+  const tell = (problem: TikTokenError | null = null) => {
     report({ name: "working", step: "sending", share, uri, problem });
   };
   tell();
@@ -198,7 +198,7 @@ async function deliver(pending: Pending, tools: Tools): Promise<string> {
       share = sent;
       tell();
     },
-    onRetry: (error) => tell(error.message),
+    onRetry: tell,
   });
   await note({ ...pending, ticket, isSent: true }, tools);
   return ticket.id;
@@ -215,14 +215,13 @@ async function follow(id: string, { api, report, signal }: Tools): Promise<Endin
   const uri = await device.kept();
   let status: Status | null = null;
   let metadata: Metadata | null = null;
-  const tell = (problem: string | null = null) => {
+  const tell = (problem: TikTokenError | null = null) => {
     const fixes = status?.fixes;
     const share = Math.min(1, (status?.progress ?? 0) / CONVERTED_PERCENT);
     if (status?.playable && metadata) report({ name: "playing", metadata, status, problem });
     else if (fixes) report({ name: "working", step: "converting", share, uri, problem, fixes });
     else report({ name: "working", step: "checking", share: 1, uri, problem });
   };
-  const onRetry = (error: TikTokenError) => tell(error.message);
   let isOver = false;
   tell();
   const last = await api.follow(id, {
@@ -238,12 +237,12 @@ async function follow(id: string, { api, report, signal }: Tools): Promise<Endin
       };
       api.metadata(id, { signal }).then(found, () => {}); // the next status asks again
     },
-    onRetry,
+    onRetry: tell,
   });
   isOver = true;
   while (last.state === "completed") {
     const answer = await api.metadata(id, { signal }).catch((error) => {
-      if (unlessOffline(error) === null) onRetry(error);
+      if (unlessOffline(error) === null) tell(error);
       return null;
     });
     if (answer) return { last, metadata: answer };

@@ -126,6 +126,24 @@ test("a lost connection is told, and the upload goes on by itself", async () => 
   expect([tries, tickets()]).toEqual([2, 1]);
 });
 
+test("a service that is busy is no lost connection", async () => {
+  const fetchOfPhone = globalThis.fetch;
+  const full = { error: "No space left to store anything.", code: "storage_full" };
+  let isFull = true;
+  globalThis.fetch = async (url, init) => {
+    if (!isFull || !String(url).endsWith("/upload")) return fetchOfPhone(url, init);
+    return new Response(JSON.stringify(full), { status: 507 });
+  };
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees("The service is busy");
+  expect(screen.getByText(/^No space left to store anything. Your clip is safe/)).toBeOnTheScreen();
+
+  isFull = false;
+
+  await sees(/^Ready/);
+});
+
 test("who knows that the connection is back need not wait", async () => {
   sendBy(() => Promise.reject(new Error("offline")));
   render(<App />);

@@ -15,12 +15,18 @@ type Props = {
   onCancel: () => void;
 };
 
-export const LINES = {
+const LINES = {
   preflight: "Looking at your clip",
   sending: "Uploading",
   checking: "Checking every frame",
   converting: "Converting your clip",
 };
+
+/** How far it is, or what it waits for. */
+export function lineOf({ step, problem }: Props["stage"]): string {
+  if (!problem) return LINES[step];
+  return problem.status === 0 ? "Connection lost" : "The service is busy";
+}
 
 const LEAVE = "You can leave the app; it goes on.";
 const NOTES = { preflight: "This takes a moment.", sending: LEAVE, checking: LEAVE, converting: LEAVE };
@@ -42,10 +48,10 @@ export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) 
     >
       <View accessibilityLiveRegion="polite" style={styles.lines}>
         <Text accessibilityRole="header" style={styles.line}>
-          {problem ? "Connection lost" : LINES[step]}
+          {lineOf(stage)}
         </Text>
         <Soft>
-          {problem ? `${problem} Your clip is safe: this goes on by itself.` : NOTES[step]}
+          {problem ? `${problem.message} Your clip is safe: this goes on by itself.` : NOTES[step]}
         </Soft>
       </View>
       <View
