@@ -106,7 +106,7 @@ def test_the_app_does_on_a_phone_what_its_unit_tests_say(tmp_path):
         ran = npx("jest", "--ci", SERVER=server.url, **{name: str(path) for name, path in clips.items()})
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\nTests:       33 passed, 33 total\n" in ran.stderr, ran.stderr
+    assert "\nTests:       56 passed, 56 total\n" in ran.stderr, ran.stderr
 
 
 # ── The web export ───────────────────────────────────────────────────────────────
@@ -271,6 +271,67 @@ def test_a_restart_goes_on_with_the_upload(phone, server, clips):
 
     phone.until_it_says("Ready in")
     assert len(videos(server)) == before
+
+
+@heavy
+def test_a_file_that_goes_after_it_was_picked_is_sent_all_the_same(phone, server, clips, tmp_path):
+    picked = shutil.copy(clips["good"], tmp_path / "picked.mp4")
+    phone.open(server)
+    phone.limit_network(offline=True)
+    phone.pick(picked)
+    phone.until_it_says("Connection lost")
+
+    picked.unlink()
+    phone.press_what_says("Try now")
+    phone.until_it_says("Connection lost")
+    phone.limit_network()
+
+    phone.until_it_says("Ready in")
+
+
+@heavy
+def test_who_cancels_takes_the_clip_back(phone, server, clips):
+    phone.open(server)
+    before = len(videos(server))
+    phone.limit_network(upload=SLOW_BYTES_PER_S)
+    phone.pick(clips["long"])
+    phone.until(lambda: phone.has_sent(5))
+    assert len(videos(server)) == before + 1
+
+    phone.press_what_says("Cancel")
+
+    phone.until(lambda: len(videos(server)) == before)
+    phone.until_it_says("Choose a clip")
+
+
+@heavy
+def test_everything_can_be_reached_on_a_small_screen(phone, server):
+    phone.open(server)
+    phone.find('[role="switch"]')[0].click()
+    size = {"width": 320, "height": 400, "deviceScaleFactor": 1, "mobile": True}
+    phone.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    server_row = phone.until(lambda: [one for one in phone.find('[role="button"]') if "Change" in one.text])[
+        0
+    ]
+
+    is_below = "return arguments[0].getBoundingClientRect().bottom > innerHeight"
+    assert phone.browser.execute_script(is_below, server_row)
+    phone.browser.execute_cdp_cmd(
+        "Input.synthesizeScrollGesture", {"x": 160, "y": 380, "yDistance": -2000, "speed": 5000}
+    )
+
+    assert not phone.browser.execute_script(is_below, server_row)
+
+
+@heavy
+def test_a_page_on_plain_http_uploads_too(phone, server, clips):
+    without = "delete Crypto.prototype.randomUUID; delete globalThis.caches"  # as browsers do
+    phone.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": without})
+    phone.open(server)
+
+    phone.pick(clips["good"])
+
+    phone.until_it_says("Ready in")
 
 
 @heavy

@@ -402,6 +402,52 @@ def test_with_the_switch_on_clips_are_converted_at_once_and_the_browser_remember
     page.until("document.querySelector('.renditions')")
 
 
+def test_how_a_picture_of_another_shape_is_to_fit_is_asked_where_clips_are_converted(
+    open_page, server, clips
+):
+    page = open_page(server.url)
+    assert not page.find("#fill").is_displayed()
+    page.find("#convert").click()
+    page.find("#fill").click()
+    page.open()
+    assert page.get("document.getElementById('fill').checked")
+    assert page.find("#fill").is_displayed()
+
+    page.pick(clips["landscape"])
+
+    page.until("document.querySelector('.renditions')")
+    page.until("video.currentTime > 0")
+    assert has_bars(page) is False
+
+
+def test_a_rejected_picture_of_another_shape_gets_bars_unless_it_is_to_fill_the_frame(
+    open_page, server, clips
+):
+    page = open_page(server.url)
+    page.pick(clips["landscape"])
+    page.until("document.querySelector('.violations')")
+    assert not page.get("document.getElementById('fill').checked")
+
+    page.press("Convert and send")
+
+    page.until("document.querySelector('.renditions')")
+    page.until("video.currentTime > 0")
+    assert has_bars(page) is True
+
+
+def has_bars(page) -> bool:
+    """Whether the top of the picture that plays is black."""
+    brightest: int = page.get(
+        """(() => {
+          const canvas = Object.assign(document.createElement("canvas"), {width: 72, height: 128});
+          const context = canvas.getContext("2d");
+          context.drawImage(video, 0, 0, 72, 128);
+          return Math.max(...context.getImageData(0, 0, 72, 20).data.filter((_, at) => at % 4 < 3));
+        })()"""
+    )
+    return brightest < 40
+
+
 # ── Delete ───────────────────────────────────────────────────────────────────────
 
 

@@ -60,6 +60,9 @@ globalThis.upload = async (name, meta) => {
 """
 
 
+FILEPOND_STATUS = "document.querySelector('.filepond--file-status-main')"
+
+
 class Handler(SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")  # the next page has another script of the same name
@@ -108,6 +111,11 @@ class Site:
     def pick(self, name: str) -> None:
         self.until("document.querySelector('.filepond--browser') !== null")  # it draws itself a moment later
         self.browser.find_element("css selector", "input[type=file]").send_keys(str(self.folder / name))
+
+    def limit_network(self, *, offline: bool) -> None:
+        limits = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.browser.execute_cdp_cmd("Network.enable", {})
+        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
 
     def until(self, condition: str) -> None:
         try:
@@ -229,7 +237,20 @@ def test_filepond_shows_why_a_file_was_refused(site, server, number, name, error
 
     site.pick(name)
 
-    site.until(f"document.querySelector('.filepond--file-status-main')?.textContent.startsWith({error!r})")
+    site.until(f"{FILEPOND_STATUS}?.textContent.startsWith({error!r})")
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["client", "one URL"])
+def test_filepond_shows_that_there_is_no_connection(site, server, number):
+    code = snippet(server, "FilePond", number).replace("api.upload(file, {", "api.upload(file, { retries: 0,")
+    site.open(code, PACKAGES / "node_modules")
+    site.limit_network(offline=True)
+    try:
+        site.pick("clip.mp4")
+
+        site.until(f"{FILEPOND_STATUS}?.textContent === 'The service cannot be reached.'")
+    finally:
+        site.limit_network(offline=False)
 
 
 def test_what_is_taken_back_in_filepond_is_deleted(site, server):

@@ -68,7 +68,8 @@ const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
 const SILENCE_MS = 45_000; // of an event stream, whose heart beats every 15 s: it is dead
 const RETRIED = [408, 429, 500, 502, 503, 504, 507];
-const CONFLICT = "conditional_request_conflict"; // S3's, while an earlier PUT of the same file still goes on
+/** S3's, whatever its status: an earlier PUT of the same file still goes on; the connection stalled, or broke off. */
+const DROPPED = ["conditional_request_conflict", "request_timeout", "incomplete_body"];
 
 /** @type {Record<string, string>} */
 const TYPES = { mp4: "video/mp4", mov: "video/quicktime", m4v: "video/x-m4v", "3gp": "video/3gpp" };
@@ -98,7 +99,7 @@ export class TikTokenError extends Error {
 
   /** Whether the same request may succeed later. */
   get temporary() {
-    if (this.code === CONFLICT) return true;
+    if (DROPPED.includes(this.code)) return true;
     return this.status === 0 || (RETRIED.includes(this.status) && this.code !== "quota_exceeded");
   }
 }

@@ -8,7 +8,7 @@ import { VIEWS } from "./details.js";
 import * as player from "./player.js";
 import { drawUploads, forget, mark, remember, uploads } from "./uploads.js";
 import { watchHealth } from "./health.js";
-import { converts } from "./wish.js";
+import { converts, fills } from "./wish.js";
 
 const ID = /^#([0-9a-f-]{36})$/;
 const ENDINGS = ["rejected", "failed", "expired"];
@@ -68,7 +68,7 @@ async function send(session) {
   change(session, { phase: "sending", share: 0, ending: null, cancel: () => stop.abort() });
   try {
     await api.upload(session.file, {
-      request: wish(session),
+      request: { ...wish(session), ...(session.converts && { fit: fills() ? "cover" : "contain" }) },
       signal: stop.signal,
       onTicket: ({ id }) => register(session, id),
       onProgress: (share) => change(session, { share, retrying: "" }),

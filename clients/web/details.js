@@ -2,7 +2,7 @@
 
 import { announce, bitRate, byId, duration, h, megabytes, when } from "./dom.js";
 import { device } from "./clip.js";
-import { converts, setConverts } from "./wish.js";
+import { converts, fills, setConverts, setFills } from "./wish.js";
 
 const REPAIR = "Send it anyway: the service looks at the whole file, and writes the ffmpeg command that repairs it.";
 const CONVERTED = { resolution: "Picture", frame_rate: "Frame rate", codec: "Codec", color: "Colours", size: "File size" };
@@ -22,11 +22,22 @@ export function intro() {
     ),
     h("dl", { class: "limits" }, Object.entries(limits).map(([value, note]) => h("div", {}, h("dt", {}, value), h("dd", {}, note)))),
     h("p", { class: "note" }, "H.264 or HEVC in MP4 or MOV, colours in BT.709 (HDR off)."),
-    h("label", { class: "switch" },
-      h("input", { type: "checkbox", role: "switch", id: "convert", checked: converts(), onchange: ({ target }) => setConverts(target.checked) }),
-      h("span", {}, h("strong", {}, "Convert clips that break these rules"), h("span", { class: "note" }, "Any size, shape and frame rate, and HDR; still at most 60 s. Converting takes about as long as the clip plays."))),
+    toggle("convert", converts(), "Convert clips that break these rules", "Any size, shape and frame rate, and HDR; still at most 60 s. Converting takes about as long as the clip plays.", (on) => {
+      setConverts(on);
+      byId("fill").closest("label").hidden = !on;
+    }),
+    fill({ hidden: !converts() }),
   ];
 }
+
+/** A switch, and what it does. */
+function toggle(id, checked, label, note, onChange, properties) {
+  const input = h("input", { type: "checkbox", role: "switch", id, checked, onchange: ({ target }) => onChange(target.checked) });
+  return h("label", { class: "switch", ...properties }, input, h("span", {}, h("strong", {}, label), h("span", { class: "note" }, note)));
+}
+
+/** How a picture of another shape is to fit, where clips are converted. */
+const fill = (properties) => toggle("fill", fills(), "Fill the frame", "Cuts off what does not fit. Off: all of the picture shows, with bars.", setFills, properties);
 
 /** The way of a clip, with how far it is. */
 function journey(session) {
@@ -69,12 +80,14 @@ function refusal(session) {
   announce(`Not accepted. ${violations.map(({ message }) => message).join(". ")}`);
   const isSize = violations.some(({ rule }) => rule === "size"); // no ticket would be given
   const canConvert = session.file && violations.every(({ suggestions_for: of }) => of?.developer.some((text) => text.includes('"on_violation"')));
+  const isOfAnotherShape = violations.some(({ rule }) => rule === "resolution");
   const maySend = phase === "refused" && !isSize;
   if (maySend && !ending.suggestions_for.computer.length) ending.suggestions_for.computer = [REPAIR];
   return [
     title(session, phase === "refused" ? "Not sent: your browser sees that it would be rejected." : "Rejected by the service."),
     h("ul", { class: "violations" }, violations.map(violation)),
     fixes(ending),
+    canConvert && isOfAnotherShape && fill(),
     h("div", { class: "actions" },
       canConvert && h("button", { class: "button", type: "button", onclick: session.convert }, "Convert and send"),
       h("a", { class: canConvert ? "button quiet" : "button", href: "#" }, "Choose another clip"),

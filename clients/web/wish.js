@@ -1,20 +1,24 @@
-/** Whether clips that break the rules are to be converted: kept in this browser. */
+/** Whether clips that break the rules are to be converted, and how a picture of another shape fits: kept in this browser. */
 
-const KEY = "tiktoken.convert";
+const CONVERT = "tiktoken.convert";
+const FILL = "tiktoken.fill";
 
-let isOn = false;
+const wishes = { [CONVERT]: false, [FILL]: false };
 try {
-  isOn = localStorage.getItem(KEY) === "yes";
+  for (const key of Object.keys(wishes)) wishes[key] = localStorage.getItem(key) === "yes";
 } catch {
-  // no storage is allowed: it lasts as long as the page
+  // no storage is allowed: they last as long as the page
 }
 
-export const converts = () => isOn;
+export const converts = () => wishes[CONVERT];
+export const fills = () => wishes[FILL];
+export const setConverts = (on) => wish(CONVERT, on);
+export const setFills = (on) => wish(FILL, on);
 
-export function setConverts(on) {
-  isOn = on;
+function wish(key, on) {
+  wishes[key] = on;
   try {
-    localStorage.setItem(KEY, on ? "yes" : "no");
+    localStorage.setItem(key, on ? "yes" : "no");
   } catch {
     // the same
   }

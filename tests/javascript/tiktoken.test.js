@@ -199,16 +199,22 @@ test("a ticket that got lost is asked for once without a key", async (t) => {
   await assert.rejects(offline.upload(await clip()), isNetworkError);
 });
 
-test("a PUT that meets an earlier one is sent again", async (t) => {
-  withoutPauses(t);
-  const conflict = "<Error><Code>ConditionalRequestConflict</Code><Message>Go on.</Message></Error>"; // as S3 says it
-  const answers = [{ status: 409, body: conflict }, { status: 412, body: "" }];
-  const racing = new TikToken(SERVER, { send: async () => answers.shift() });
+for (const [what, status, code] of [
+  ["a PUT that meets an earlier one", 409, "ConditionalRequestConflict"],
+  ["an upload whose connection stalled", 400, "RequestTimeout"],
+  ["an upload whose connection broke off", 400, "IncompleteBody"],
+]) {
+  test(`${what} is sent again`, async (t) => {
+    withoutPauses(t);
+    const body = `<Error><Code>${code}</Code><Message>Go on.</Message></Error>`; // as S3 says it
+    const answers = [{ status, body }, { status: 200, body: "" }];
+    const dropped = new TikToken(SERVER, { send: async () => answers.shift() });
 
-  await racing.upload(await clip(), { request: { method: "PUT" } });
+    await dropped.upload(await clip(), { request: { method: "PUT" } });
 
-  assert.deepEqual(answers, []);
-});
+    assert.deepEqual(answers, []);
+  });
+}
 
 test("an upload is given up after its retries", async (t) => {
   withoutPauses(t);

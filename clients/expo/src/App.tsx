@@ -1,15 +1,16 @@
 import { StatusBar } from "expo-status-bar";
 import { useEffect, useState } from "react";
-import { StyleSheet, View } from "react-native";
+import { AccessibilityInfo, Platform, StyleSheet, View } from "react-native";
 import { initialWindowMetrics, SafeAreaProvider } from "react-native-safe-area-context";
 
+import type { Stage } from "./journey";
 import { color } from "./look";
 import { Play } from "./screens/Play";
 import { Record } from "./screens/Record";
 import { Refused } from "./screens/Refused";
 import { Start } from "./screens/Start";
 import { Stopped } from "./screens/Stopped";
-import { Working } from "./screens/Working";
+import { lineOf, Working } from "./screens/Working";
 import { loadSettings, saveSettings, type Settings } from "./settings";
 import { useJourney } from "./useJourney";
 
@@ -34,6 +35,13 @@ function Screens({ settings, onSettings }: ScreensProps) {
   const { stage, send, goOn, convert, leave } = useJourney(settings);
   const [isRecording, setRecording] = useState(false);
   const record = () => setRecording(true);
+  const { server } = settings;
+  const onServer = (url: string) => onSettings({ server: url });
+
+  const news = newsOf(stage);
+  useEffect(() => {
+    if (Platform.OS === "ios" && news) AccessibilityInfo.announceForAccessibility(news);
+  }, [news]);
 
   if (isRecording) {
     return (
@@ -50,13 +58,39 @@ function Screens({ settings, onSettings }: ScreensProps) {
     case "start":
       return <Start settings={settings} onSettings={onSettings} onRecord={record} onClip={send} />;
     case "working":
-      return <Working stage={stage} onTryNow={goOn} onCancel={leave} />;
+      return <Working stage={stage} server={server} onServer={onServer} onTryNow={goOn} onCancel={leave} />;
     case "playing":
       return <Play key={stage.metadata.id} stage={stage} onNew={leave} />;
     case "refused":
-      return <Refused stage={stage} onConvert={convert} onRecord={record} onClip={send} onLeave={leave} />;
+      return (
+        <Refused
+          stage={stage}
+          settings={settings}
+          onSettings={onSettings}
+          onConvert={convert}
+          onRecord={record}
+          onClip={send}
+          onLeave={leave}
+        />
+      );
     case "stopped":
-      return <Stopped stage={stage} onTryAgain={goOn} onLeave={leave} />;
+      return <Stopped stage={stage} server={server} onServer={onServer} onTryAgain={goOn} onLeave={leave} />;
+  }
+}
+
+/** What VoiceOver, which knows no live regions, is to say when the stage changes. */
+function newsOf(stage: Stage): string {
+  switch (stage.name) {
+    case "start":
+      return "";
+    case "working":
+      return lineOf(stage);
+    case "playing":
+      return stage.status.state === "completed" ? "Ready" : "Playing";
+    case "refused":
+      return "This clip does not fit yet.";
+    case "stopped":
+      return stage.error;
   }
 }
 

@@ -1,17 +1,18 @@
 import type { Device } from "./device.types";
 import { preflightFromAsset } from "./tiktoken";
 
-// There are caches on https and on localhost only: elsewhere, a reload loses the clip.
+// There are caches on https and on localhost only, and not in every private window: elsewhere, or if there is no room
+// in them, a reload loses the clip.
 const KEPT = "/pending-clip";
-const cache = () => globalThis.caches?.open("tiktoken");
+const cache = async () => globalThis.caches?.open("tiktoken").catch(() => undefined);
 let uri: string | null = null;
 const read = async (from: string) => (await fetch(from)).blob();
 
 export const device: Device = {
   async keep(picked) {
-    uri = picked;
-    const clip = await read(picked);
-    await (await cache())?.put(KEPT, new Response(clip));
+    const clip = await read(picked); // its bytes: the file may go while they are sent
+    uri = URL.createObjectURL(clip);
+    await (await cache())?.put(KEPT, new Response(clip)).catch(() => {});
     return clip.size;
   },
 
@@ -22,6 +23,7 @@ export const device: Device = {
   },
 
   async discard() {
+    if (uri) URL.revokeObjectURL(uri);
     uri = null;
     await (await cache())?.delete(KEPT);
   },

@@ -1,5 +1,16 @@
 import type { ReactNode } from "react";
-import { Pressable, StyleSheet, Switch, Text, View, type StyleProp, type ViewStyle } from "react-native";
+import {
+  KeyboardAvoidingView,
+  Platform,
+  Pressable,
+  ScrollView,
+  StyleSheet,
+  Switch,
+  Text,
+  View,
+  type StyleProp,
+  type ViewStyle,
+} from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 export const color = {
@@ -16,15 +27,22 @@ export const color = {
 /** The sides of every screen. */
 export const GAP = 24;
 
-/** A picture, and below it what there is to say and to do. */
+/** A picture, and below it what there is to say and to do: it scrolls where the screen is small, or the text large. */
 export function Screen({ picture, children }: { picture: ReactNode; children: ReactNode }) {
   return (
-    <View style={styles.screen}>
+    <KeyboardAvoidingView behavior={Platform.OS === "ios" ? "padding" : undefined} style={styles.screen}>
       <View style={styles.picture}>{picture}</View>
       <SafeAreaView edges={["bottom"]} style={styles.panel}>
-        {children}
+        <ScrollView
+          alwaysBounceVertical={false}
+          keyboardShouldPersistTaps="handled"
+          style={styles.scrolling}
+          contentContainerStyle={styles.content}
+        >
+          {children}
+        </ScrollView>
       </SafeAreaView>
-    </View>
+    </KeyboardAvoidingView>
   );
 }
 
@@ -36,8 +54,13 @@ export function Title({ children }: { children: ReactNode }) {
   );
 }
 
-export function Soft({ children }: { children: ReactNode }) {
-  return <Text style={styles.soft}>{children}</Text>;
+/** `isNews`: read aloud when it appears. */
+export function Soft({ children, isNews }: { children: ReactNode; isNews?: boolean }) {
+  return (
+    <Text accessibilityLiveRegion={isNews ? "polite" : undefined} style={styles.soft}>
+      {children}
+    </Text>
+  );
 }
 
 export function Button({ label, onPress, quiet }: { label: string; onPress: () => void; quiet?: boolean }) {
@@ -108,12 +131,15 @@ const styles = StyleSheet.create({
   screen: { flex: 1, backgroundColor: color.paper },
   picture: {
     flex: 1,
+    minHeight: 140,
     overflow: "hidden",
     borderBottomLeftRadius: 28,
     borderBottomRightRadius: 28,
     backgroundColor: color.night,
   },
-  panel: { padding: GAP, gap: 16 },
+  panel: { flexShrink: 1 },
+  scrolling: { flexGrow: 0, flexShrink: 1 },
+  content: { padding: GAP, gap: 16 },
   title: { color: color.ink, fontSize: 34, lineHeight: 39, fontWeight: "700", letterSpacing: -0.8 },
   soft: { color: color.soft, fontSize: 16, lineHeight: 23 },
   button: {

@@ -9,6 +9,8 @@ export type Pending = {
   key: string;
   request: UploadRequest;
   ticket?: Ticket;
+  /** Whether storage has it: then all that is left is to follow it. */
+  isSent?: boolean;
   /** Why it was rejected, while its owner may still have it converted. */
   refusal?: Refusal;
 };
@@ -19,7 +21,11 @@ const NAME = "pending-upload";
 
 export async function loadPending(): Promise<Pending | null> {
   const text = await AsyncStorage.getItem(NAME);
-  return text ? (JSON.parse(text) as Pending) : null;
+  try {
+    return text ? (JSON.parse(text) as Pending) : null;
+  } catch {
+    return null; // what nobody can read is replaced by the next clip
+  }
 }
 
 export async function savePending(pending: Pending): Promise<void> {

@@ -3,7 +3,7 @@ jest.mock("@react-native-async-storage/async-storage", () =>
   require("@react-native-async-storage/async-storage/jest/async-storage-mock"),
 );
 
-jest.mock("expo-crypto", () => ({ randomUUID: () => require("node:crypto").randomUUID() }));
+jest.mock("expo-crypto", () => ({ getRandomBytes: (count) => require("node:crypto").randomBytes(count) }));
 
 jest.mock("expo-image", () => {
   const { View } = require("react-native");
@@ -19,6 +19,9 @@ jest.mock("expo-video", () => {
   };
 });
 
-jest.mock("expo-image-picker", () => ({ launchImageLibraryAsync: jest.fn() }));
+jest.mock("expo-image-picker", () => ({
+  launchImageLibraryAsync: jest.fn(),
+  getPendingResultAsync: jest.fn(async () => null),
+}));
 
 jest.mock("react-native-safe-area-context", () => require("react-native-safe-area-context/jest/mock").default);

@@ -74,6 +74,19 @@ function missing(): never {
 
 /** What the picker answers: with what Expo's leaves out, unless a test knows better. */
 export function picks(file: File, known: Partial<ImagePicker.ImagePickerAsset> = {}): void {
+  jest.mocked(ImagePicker.launchImageLibraryAsync).mockResolvedValue(resultOf(file, known));
+}
+
+/** The picker has chosen, but Android ended the app meanwhile. */
+export function hasPicked(file: File): void {
+  jest.mocked(ImagePicker.getPendingResultAsync).mockResolvedValueOnce(resultOf(file));
+}
+
+export function picksNothing(error: Error): void {
+  jest.mocked(ImagePicker.launchImageLibraryAsync).mockRejectedValue(error);
+}
+
+function resultOf(file: File, known: Partial<ImagePicker.ImagePickerAsset> = {}): ImagePicker.ImagePickerSuccessResult {
   const asset = { uri: file.uri, type: "video", fileName: null, width: 0, height: 0, duration: 2000, ...known } as const;
-  jest.mocked(ImagePicker.launchImageLibraryAsync).mockResolvedValue({ canceled: false, assets: [asset] });
+  return { canceled: false, assets: [asset] };
 }

@@ -39,7 +39,7 @@ export function Play({ stage, onNew }: Props) {
         <Text accessibilityRole="header" numberOfLines={1} style={styles.name}>
           {metadata.filename}
         </Text>
-        <Soft>{problem ?? factsOf(metadata)}</Soft>
+        <Soft>{problem?.message ?? factsOf(metadata)}</Soft>
       </View>
       {metadata.fixes && <Changes fixes={metadata.fixes} />}
       <Button label="New clip" onPress={onNew} />

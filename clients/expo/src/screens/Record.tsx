@@ -1,6 +1,6 @@
 import { CameraView, useCameraPermissions, useMicrophonePermissions, type CameraType } from "expo-camera";
 import { useEffect, useRef, useState } from "react";
-import { Pressable, StyleSheet, Text, View } from "react-native";
+import { AppState, BackHandler, Linking, Platform, Pressable, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
 
 import { clipFromCamera, LENGTHS_S, MAX_BYTES, videoBitRate, type Clip } from "../clip";
@@ -10,12 +10,13 @@ type Props = { onClip: (clip: Clip) => void; onCancel: () => void };
 
 /** The camera as the service wants it: 720p, and a bit rate that fits. Its 30 fps cannot be asked for. */
 export function Record({ onClip, onCancel }: Props) {
-  const [camera, askForCamera] = useCameraPermissions();
-  const [microphone, askForMicrophone] = useMicrophonePermissions();
+  const [camera, askForCamera, readCamera] = useCameraPermissions();
+  const [microphone, askForMicrophone, readMicrophone] = useMicrophonePermissions();
   const view = useRef<CameraView>(null);
   const [facing, setFacing] = useState<CameraType>("back");
   const [lengthS, setLengthS] = useState<number>(60);
   const [seconds, setSeconds] = useState<number | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
   const isRecording = seconds !== null;
 
   useEffect(() => {
@@ -24,8 +25,28 @@ export function Record({ onClip, onCancel }: Props) {
     return () => clearInterval(ticking);
   }, [isRecording]);
 
+  // Whoever has been to the settings may have allowed it there.
+  useEffect(() => {
+    const listening = AppState.addEventListener("change", (state) => {
+      if (state === "active") void Promise.all([readCamera(), readMicrophone()]).catch(() => {});
+    });
+    return () => listening.remove();
+  }, [readCamera, readMicrophone]);
+
+  // Android's own way back: it would leave the app, and a recording with it.
+  useEffect(() => {
+    if (Platform.OS !== "android") return;
+    const listening = BackHandler.addEventListener("hardwareBackPress", () => {
+      if (isRecording) view.current?.stopRecording();
+      else onCancel();
+      return true;
+    });
+    return () => listening.remove();
+  }, [isRecording, onCancel]);
+
   if (!camera || !microphone) return <View style={styles.screen} />;
   if (!camera.granted || !microphone.granted) {
+    const denied = [camera, microphone].some(({ granted, canAskAgain }) => !granted && !canAskAgain);
     const ask = async () => {
       await askForCamera();
       await askForMicrophone();
@@ -34,9 +55,13 @@ export function Record({ onClip, onCancel }: Props) {
       <SafeAreaView style={styles.asking}>
         <View style={styles.grow} />
         <Title>Camera and microphone</Title>
-        <Soft>Recording a clip needs both.</Soft>
+        <Soft>{denied ? "Recording a clip needs both. Allow them in the settings." : "Recording a clip needs both."}</Soft>
         <View style={styles.grow} />
-        <Button label="Allow" onPress={() => void ask()} />
+        {denied ? (
+          <Button label="Open the settings" onPress={() => void Linking.openSettings()} />
+        ) : (
+          <Button label="Allow" onPress={() => void ask()} />
+        )}
         <Button label="Back" quiet onPress={onCancel} />
       </SafeAreaView>
     );
@@ -44,6 +69,7 @@ export function Record({ onClip, onCancel }: Props) {
 
   const record = async () => {
     setSeconds(0);
+    setProblem(null);
     try {
       const recorded = await view.current?.recordAsync({
         maxDuration: lengthS,
@@ -51,6 +77,8 @@ export function Record({ onClip, onCancel }: Props) {
         codec: "avc1", // iOS heeds the bit rate only with a codec
       });
       if (recorded) onClip(clipFromCamera(recorded.uri));
+    } catch {
+      setProblem("Nothing was recorded. Is there room on this phone, and no other app at its camera?");
     } finally {
       setSeconds(null);
     }
@@ -69,10 +97,20 @@ export function Record({ onClip, onCancel }: Props) {
       <SafeAreaView style={styles.over}>
         {isRecording && <Pill style={styles.clock}>{`0:${String(seconds).padStart(2, "0")} of ${lengthS} s`}</Pill>}
         <View style={styles.grow} />
+        {problem && (
+          <View accessibilityRole="alert">
+            <Pill style={styles.clock}>{problem}</Pill>
+          </View>
+        )}
         {!isRecording && (
-          <View style={styles.row}>
+          <View accessibilityRole="radiogroup" accessibilityLabel="Length" style={styles.row}>
             {LENGTHS_S.map((length) => (
-              <Pressable key={length} accessibilityRole="button" onPress={() => setLengthS(length)}>
+              <Pressable
+                key={length}
+                accessibilityRole="radio"
+                accessibilityState={{ checked: length === lengthS }}
+                onPress={() => setLengthS(length)}
+              >
                 <Text style={[styles.length, length === lengthS && styles.chosen]}>{length} s</Text>
               </Pressable>
             ))}

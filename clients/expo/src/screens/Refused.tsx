@@ -3,13 +3,17 @@ import { SafeAreaView } from "react-native-safe-area-context";
 
 import { adviceFor, canConvert } from "../advice";
 import type { Clip } from "../clip";
+import { Fill } from "../Fill";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Sign, Soft, Title } from "../look";
+import type { Settings } from "../settings";
 import { Sources } from "../Sources";
 import type { Violation } from "../tiktoken";
 
 type Props = {
   stage: Extract<Stage, { name: "refused" }>;
+  settings: Settings;
+  onSettings: (changed: Partial<Settings>) => void;
   onConvert: () => void;
   onRecord: () => void;
   onClip: (clip: Clip) => void;
@@ -17,16 +21,19 @@ type Props = {
 };
 
 /** Every rule that the clip breaks, and what its owner can do about it on this device. */
-export function Refused({ stage, onConvert, onRecord, onClip, onLeave }: Props) {
+export function Refused({ stage, settings, onSettings, onConvert, onRecord, onClip, onLeave }: Props) {
   const { violations, isSent } = stage;
   const isConvertible = canConvert(violations);
+  const isOfAnotherShape = violations.some(({ rule }) => rule === "resolution");
   return (
     <Screen
       picture={
         <SafeAreaView edges={["top"]} style={styles.picture}>
           <ScrollView contentContainerStyle={styles.content}>
             <Sign size={40} />
-            <Title>This clip does not fit yet.</Title>
+            <View role="alert">
+              <Title>This clip does not fit yet.</Title>
+            </View>
             <Soft>
               {isSent ? "It was uploaded and checked." : "Nothing was uploaded."}{" "}
               {isConvertible ? "Have it converted, or change this." : "Here is what to change."}
@@ -38,6 +45,7 @@ export function Refused({ stage, onConvert, onRecord, onClip, onLeave }: Props) 
         </SafeAreaView>
       }
     >
+      {isConvertible && isOfAnotherShape && <Fill settings={settings} onSettings={onSettings} />}
       {isConvertible && <Button label="Convert and send" onPress={onConvert} />}
       <Sources again quiet={isConvertible} onRecord={onRecord} onClip={onClip} />
       <Button label="Back" quiet onPress={onLeave} />
@@ -49,7 +57,7 @@ function Broken({ violation }: { violation: Violation }) {
   const { rule, found, expected } = violation;
   return (
     <View style={styles.broken}>
-      <Text style={styles.rule}>{rule.replace("_", " ")}</Text>
+      <Text style={styles.rule}>{rule.replaceAll("_", " ")}</Text>
       <Text style={styles.found}>{found}</Text>
       <Text style={styles.expected}>Accepted: {expected}</Text>
       {adviceFor(violation).map((advice) => (

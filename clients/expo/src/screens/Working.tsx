@@ -4,10 +4,13 @@ import { StyleSheet, Text, View } from "react-native";
 import { Changes } from "../Changes";
 import type { Stage } from "../journey";
 import { Button, color, GAP, Screen, Soft } from "../look";
+import { Server } from "../Server";
 import { useFilm } from "../useFilm";
 
 type Props = {
   stage: Extract<Stage, { name: "working" }>;
+  server: string;
+  onServer: (url: string) => void;
   onTryNow: () => void;
   onCancel: () => void;
 };
@@ -19,8 +22,17 @@ const LINES = {
   converting: "Converting your clip",
 };
 
+/** How far it is, or what it waits for. */
+export function lineOf({ step, problem }: Props["stage"]): string {
+  if (!problem) return LINES[step];
+  return problem.status === 0 ? "Connection lost" : "The service is busy";
+}
+
+const LEAVE = "You can leave the app; it goes on.";
+const NOTES = { preflight: "This takes a moment.", sending: LEAVE, checking: LEAVE, converting: LEAVE };
+
 /** From the picker until it plays. */
-export function Working({ stage, onTryNow, onCancel }: Props) {
+export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) {
   const { step, share, uri, problem, fixes } = stage;
   const isConverting = step === "converting";
   const percent = Math.floor(share * 100);
@@ -36,10 +48,10 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
     >
       <View accessibilityLiveRegion="polite" style={styles.lines}>
         <Text accessibilityRole="header" style={styles.line}>
-          {problem ? "Connection lost" : LINES[step]}
+          {lineOf(stage)}
         </Text>
         <Soft>
-          {problem ? `${problem} Your clip is safe: this goes on by itself.` : "You can leave the app; it goes on."}
+          {problem ? `${problem.message} Your clip is safe: this goes on by itself.` : NOTES[step]}
         </Soft>
       </View>
       <View
@@ -56,6 +68,7 @@ export function Working({ stage, onTryNow, onCancel }: Props) {
       {fixes && <Changes fixes={fixes} />}
       {problem && <Button label="Try now" onPress={onTryNow} />}
       <Button label="Cancel" quiet onPress={onCancel} />
+      {problem && <Server url={server} onChange={onServer} />}
     </Screen>
   );
 }
