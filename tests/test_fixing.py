@@ -384,6 +384,15 @@ def test_sound_becomes_stereo_aac_lc(tmp_path, kind):
     assert fixed.film.sound.hears(440, 0.1, 0.4)
 
 
+@pytest.mark.parametrize("sound", [(), ("-ar", "8000", "-ac", "1"), ("-ar", "44100")])
+def test_sound_ends_with_the_clip_and_not_with_its_last_frame(tmp_path, sound):
+    """Else a clip of exactly 60.1 s would become too long, and fail."""
+    fixed = fixed_from(tmp_path, size="1080x1920", seconds=1.1, options=sound)
+
+    assert fixed.after.audio.duration_s == pytest.approx(1.1, abs=0.001)
+    assert fixed.after.duration_s <= fixed.before.duration_s
+
+
 def test_sound_that_cannot_be_decoded_is_told_apart(tmp_path):
     clip = recorded(tmp_path / "clip.mp4", size="1080x1920", seconds=0.5)
     source = damaged(clip, tmp_path / "source.mp4", "a", share=1.0, kept_bytes=0)

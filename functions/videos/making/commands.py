@@ -130,10 +130,11 @@ def sound_command(
     for several files at once.
     """
     assert media.audio
-    # One sample rate for all parts; silence in the gaps, before the first sound and after the last.
+    # One sample rate for all parts; silence in the gaps, before the first sound and after the last. A decoder
+    # fills up the last frame of AAC, which makes a clip of 60.1 s too long.
     filters = "aresample=48000:async=1"
     if SEVERAL_DESCRIPTIONS not in media.audio.copy_obstacles:  # each would start the filters anew
-        filters += f":first_pts=0,apad=whole_dur={media.duration_s}"
+        filters += f":first_pts=0,apad=whole_dur={media.duration_s},atrim=end={media.duration_s}"
     encoded = ffmpeg.output(
         opened(source, media)[str(media.audio.stream_index)],
         str(target or sound_path(source)),

@@ -21,7 +21,7 @@ from videos.making import color, commands
 from videos.making.commands import Run
 from videos.making.outputs import PicturesLost, SoundLost, limited_runs, tells_of_damage
 from videos.model import Media
-from videos.policy import FIX_TIMEOUT_S
+from videos.policy import COPY_TIMEOUT_S, FIX_TIMEOUT_S
 from videos.tools import GIB, SAFE_INPUT, MediaTools
 
 FIX_MEMORY_BYTES = 5 * GIB // 4  # address space; 4K in 10-bit HEVC runs in 1 GiB, and has 0.42 resident
@@ -220,7 +220,7 @@ def _encoded_sound(
     bit_rate = min(max(affordable, SOUND_BIT_RATES[0]), SOUND_BIT_RATES[-1])
     command = commands.sound_command(using, source, media, path, bit_rate=bit_rate)
     try:
-        tools.run(command, timeout_s=_left_s(deadline))
+        tools.run(command, timeout_s=min(COPY_TIMEOUT_S, _left_s(deadline)))  # writes no heartbeat
     except BadMedia as error:
         raise SoundLost(str(error)) from None
     return path
