@@ -412,6 +412,14 @@ def test_a_damaged_picture_is_not_fixed(tmp_path):
         fix(source, tmp_path / "made")
 
 
+def test_a_picture_that_cannot_be_decoded_at_all_is_not_tried_again_without_sound(tmp_path):
+    source = recorded(tmp_path / "clip.mp4", size="1080x1920", seconds=0.2)
+    elsewhere = replace(probe(source, TOOLS), stream_index=7)
+
+    with pytest.raises(PicturesLost, match="matches no streams"):
+        make_fixed(source, elsewhere, Fit.CONTAIN, tmp_path, TOOLS, lambda _: None)
+
+
 def test_who_raises_while_it_is_told_of_the_progress_stops_the_fix(tmp_path):
     class Stop(Exception):
         pass

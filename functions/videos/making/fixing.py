@@ -60,8 +60,8 @@ def make_fixed(
             is stopped.
 
     Raises:
-        PicturesLost: the picture is damaged.
-        BadMedia: it cannot be decoded.
+        PicturesLost: the picture is damaged, or cannot be decoded.
+        BadMedia: the ranges of its colours cannot be read.
         SoundLost: call again with ``media`` without its audio.
         ToolExhausted: it takes more time or memory than any file may.
         ToolFailed: try again.
@@ -252,7 +252,7 @@ _DECODED = re.compile(r"Input stream #0:\d+ \(video\): \d+ packets read .*; (\d+
 def _run(
     command: list[str], media: Media, spec: Spec, deadline: float, on_progress: Callable[[float], None]
 ) -> None:
-    """Raises PicturesLost if frames of the source are missing in what was decoded."""
+    """Raises PicturesLost if frames of the source are missing in what was decoded, or none can be."""
     damage: list[str] = []
     errors: list[str] = []
     decoded = 0
@@ -279,8 +279,8 @@ def _run(
             on_line=progressed,
             on_complaint=said,
         )
-    except BadMedia as error:  # whose last lines are chatter
-        raise BadMedia(" / ".join(errors[-3:]) or str(error)) from None
+    except BadMedia as error:  # whose last lines are chatter. The sound is our own, so it is not to blame
+        raise PicturesLost(" / ".join(errors[-3:]) or str(error)) from None
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
     if decoded < media.frame_count - media.skipped_frames:
