@@ -6,6 +6,7 @@ import pytest
 
 from videos.checking import rules
 from videos.checking.fixes import colors_of, plan_fixes, unfixable
+from videos.checking.parameter_sets import OTHER_CODECS
 from videos.errors import Violation
 from videos.fix import Fix
 from videos.making.color import needs_table, write_table
@@ -70,6 +71,23 @@ FIXED = {
         Fix(rule="color", found="BT.709, matrix BT.601 (625 lines)", made="BT.709"),
     ),
     "Display P3": ({"color_primaries": "smpte432"}, Fix(rule="color", found="Display P3", made="BT.709")),
+    "RGB of a screen": (
+        {"color_transfer": "iec61966-2-1", "color_space": "gbr"},
+        Fix(rule="color", found="BT.709, transfer sRGB, RGB", made="BT.709"),
+    ),
+    "BT.2020 with its own transfer": (
+        {**HLG, "color_transfer": "bt2020-10"},
+        Fix(rule="color", found="BT.2020", made="BT.709"),
+    ),
+    "SMPTE 240M": (
+        dict.fromkeys(HLG, "smpte240m"),
+        Fix(rule="color", found="SMPTE 240M", made="BT.709"),
+    ),
+    "slow motion by a fast clock": (
+        {"frame_rate": 240.4},
+        Fix(rule="frame_rate", found="240.4 fps", made="30 fps"),
+    ),
+    "Motion JPEG": ({"codec": "mjpeg"}, Fix(rule="codec", found="Motion JPEG", made="H.264")),
     "ProRes": ({"codec": "prores"}, Fix(rule="codec", found="ProRes", made="H.264")),
     "48 MB": (
         {"size_bytes": 48_000_000},
@@ -146,6 +164,12 @@ def test_untagged_colours_are_taken_by_the_size_of_the_picture(size):
     untagged = dict.fromkeys(("color_primaries", "color_transfer", "color_space"), "")
 
     assert colors_of(replace(GOOD, **sized(*size), **untagged)) == UNTAGGED[size]
+
+
+def test_every_codec_that_is_fixed_has_a_name_that_people_know():
+    assert {rules.CODEC_NAMES[codec] for codec in OTHER_CODECS} == {
+        "VP8", "VP9", "MPEG-1", "MPEG-2", "MPEG-4 Part 2", "H.263", "Motion JPEG", "ProRes", "DNxHD",
+    }  # fmt: skip
 
 
 def test_colours_that_nobody_has_told_yet_are_no_obstacle():

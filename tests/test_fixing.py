@@ -258,6 +258,7 @@ SDR = {
     "the matrix of BT.601 alone": (
         "bt709", "smpte170m", BT709.replace("colorspace=bt709", "colorspace=smpte170m"), False, 8,
     ),
+    "SMPTE 240M": ("smpte240m", "smpte240m", BT709.replace("bt709", "smpte240m"), False, 8),
     "BT.2020": ("bt2020", "bt2020nc", BT2020, False, 10),
     "Display P3": (
         "smpte432", "bt709", BT709.replace("primaries=bt709", "primaries=smpte432"), False, 10,
@@ -277,6 +278,7 @@ def test_colours_stay_what_they_are(tmp_path, space):
     fixed = fix(chart(tmp_path / "chart.mp4", sent, tags, matrix, full=full, bits=bits), tmp_path / "made")
 
     apart = differences(patches(fixed.path), displayed())
+    assert unfixable(fixed.before, rules.check(fixed.before)) == ()
     assert fixed.problems == ()
     assert max(apart) < 2.5
     assert sum(apart) / len(apart) < 1.0

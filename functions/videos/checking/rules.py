@@ -47,10 +47,16 @@ MAX_SIZES_LISTED = 3  # of the sizes that a stream changes to
 CODEC_NAMES = {
     "h264": "H.264",
     "hevc": "HEVC",
+    "vp8": "VP8",
     "vp9": "VP9",
     "av1": "AV1",
+    "mpeg1video": "MPEG-1",
+    "mpeg2video": "MPEG-2",
     "mpeg4": "MPEG-4 Part 2",
+    "h263": "H.263",
+    "mjpeg": "Motion JPEG",
     "prores": "ProRes",
+    "dnxhd": "DNxHD",
 }
 BT709 = {
     "primaries": {"bt709"},
