@@ -7,6 +7,7 @@ import pytest
 from videos.checking import rules
 from videos.checking.fixes import colors_of, plan_fixes, unfixable
 from videos.checking.parameter_sets import OTHER_CODECS
+from videos.checking.verdict import warnings
 from videos.errors import Violation
 from videos.fix import Fix
 from videos.making.color import needs_table, write_table
@@ -170,6 +171,16 @@ def test_every_codec_that_is_fixed_has_a_name_that_people_know():
     assert {rules.CODEC_NAMES[codec] for codec in OTHER_CODECS} == {
         "VP8", "VP9", "MPEG-1", "MPEG-2", "MPEG-4 Part 2", "H.263", "Motion JPEG", "ProRes", "DNxHD",
     }  # fmt: skip
+
+
+def test_a_warning_says_what_untagged_colours_are_converted_from():
+    untagged = replace(GOOD, **sized(640, 480), **dict.fromkeys(HLG, ""))
+    fixes = plan_fixes(untagged, rules.check(untagged))
+
+    assert warnings(untagged, fixes) == (
+        "The file has no tag for its colour primaries, transfer, matrix; BT.601 (525 lines) is assumed.",
+    )
+    assert warnings(GOOD, fixes) == ()
 
 
 def test_colours_that_nobody_has_told_yet_are_no_obstacle():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from videos.checking import rules
 from videos.checking.advice import LABELS
-from videos.checking.fixes import plan_fixes, unfixable
+from videos.checking.fixes import PRIMARIES, colors_of, plan_fixes, unfixable
 from videos.checking.rules import SPEC, Spec
 from videos.errors import Violation
 from videos.fix import Fix, OnViolation
@@ -33,6 +33,11 @@ def decide(
         others = [violation for violation in violations if not wrong_size or violation.rule != "size"]
         return (*others, *wrong_size), ()
     return tuple(map(_offered, violations)) if can_be_fixed else violations, ()
+
+
+def warnings(media: Media, fixes: Sequence[Fix]) -> tuple[str, ...]:
+    """What is assumed about an accepted file, or about one to be fixed, one sentence each."""
+    return rules.warnings(media, PRIMARIES[colors_of(media).primaries]) if fixes else rules.warnings(media)
 
 
 def _offered(violation: Violation) -> Violation:
