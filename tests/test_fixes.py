@@ -7,9 +7,9 @@ import pytest
 from videos.checking import rules
 from videos.checking.fixes import colors_of, plan_fixes, unfixable
 from videos.checking.parameter_sets import OTHER_CODECS
-from videos.checking.verdict import warnings
+from videos.checking.verdict import decide, warnings
 from videos.errors import Violation
-from videos.fix import Fix
+from videos.fix import Fix, OnViolation
 from videos.making.color import needs_table, write_table
 from videos.model import ELSEWHERE, PROTECTED, Colors, Media
 
@@ -141,6 +141,23 @@ def test_what_cannot_be_fixed_is_named(what):
 
     assert [problem.rule for problem in unfixable(media, problems)] == [rule]
     assert rule not in [fix.rule for fix in plan_fixes(media, problems)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"duration_s": 61.0}, ["duration", "resolution"]),
+        ({"size_bytes": 0}, ["size", "resolution"]),
+        ({"size_bytes": 104_857_601, "duration_s": 61.0}, ["duration", "size", "resolution"]),
+    ],
+)
+def test_what_no_fix_removes_is_told_first_and_each_rule_once(facts, told):
+    media, problems = violations(**sized(1080, 1920), **facts)
+
+    rejected_for, fixes = decide(media, problems, OnViolation.FIX)
+
+    assert fixes == ()
+    assert [problem.rule for problem in rejected_for] == told
 
 
 def test_a_later_tag_that_means_the_same_can_be_fixed():

@@ -20,8 +20,8 @@ def decide(
 ) -> Verdict:
     """The violations to reject a file for, or what to fix instead.
 
-    A file is fixed as a whole or not at all: if one violation stays, all are told. Where fixing would help
-    and nobody asked for it, every violation suggests it.
+    A file is fixed as a whole or not at all: if one violation stays, all are told, and first those that no
+    fix removes. Where fixing would help and nobody asked for it, every violation suggests it.
     """
     violations = tuple(violations)
     sizes = rules.check_size(media.size_bytes, spec, OnViolation.FIX)
@@ -30,8 +30,8 @@ def decide(
     if on_violation is OnViolation.FIX:
         if can_be_fixed:
             return (), plan_fixes(media, violations, spec)
-        others = [violation for violation in violations if not wrong_size or violation.rule != "size"]
-        return (*others, *wrong_size), ()
+        stay = {violation.rule: violation for violation in (*unfixable(media, violations), *wrong_size)}
+        return (*stay.values(), *(other for other in violations if other.rule not in stay)), ()
     return tuple(map(_offered, violations)) if can_be_fixed else violations, ()
 
 
