@@ -361,6 +361,12 @@ def test_highlights_of_hdr_roll_off_instead_of_clipping(tmp_path):
     assert found[-1] > 250
 
 
+def test_hdr_is_mapped_in_a_folder_of_any_name(tmp_path):
+    source = recorded(tmp_path / "source.mp4", seconds=0.1, colour=HLG, pixels=TEN_BITS)
+
+    assert fix(source, tmp_path / "Ann's clips, 50%: a=[1]; b\\c").problems == ()
+
+
 # ── Sound ────────────────────────────────────────────────────────────────────────
 
 
