@@ -441,6 +441,23 @@ def test_who_raises_while_it_is_told_of_the_progress_stops_the_fix(tmp_path):
         make_fixed(source, probe(source, TOOLS), Fit.CONTAIN, tmp_path, TOOLS, stop)
 
 
+def test_the_sound_is_told_of_too_so_that_the_attempt_is_known_to_live(tmp_path):
+    class Stop(Exception):
+        pass
+
+    source = make_clip(tmp_path / "source.mp4", size="1080x1920", seconds=0.2)
+    told: list[float] = []
+
+    def stop(share: float) -> None:
+        told.append(share)
+        raise Stop
+
+    with pytest.raises(Stop):
+        make_fixed(source, probe(source, TOOLS), Fit.CONTAIN, tmp_path, TOOLS, stop)
+    assert told == [0.0]
+    assert not (tmp_path / "fixed.mp4").exists()
+
+
 # ── Bytes, and what is private ───────────────────────────────────────────────────
 
 

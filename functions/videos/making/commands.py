@@ -127,7 +127,7 @@ def sound_command(
     """The ffmpeg argv that encodes the audio, as long as the whole clip, into ``sound_path`` by default.
 
     On its own and once for all renditions: ffmpeg 7.1 can hang if it encodes pictures and filtered sound
-    for several files at once.
+    for several files at once. Prints its progress to standard output.
     """
     assert media.audio
     # One sample rate for all parts; silence in the gaps, before the first sound and after the last. A decoder
@@ -141,7 +141,7 @@ def sound_command(
         **{"filter:a": filters, "c:a": "aac", "b:a": bit_rate, "ac": 2},
         **PRIVATE,
     )
-    return compiled(tools, [encoded])
+    return compiled(tools, [encoded], "-progress", "pipe:1")
 
 
 def ladder_command(

@@ -21,7 +21,7 @@ from videos.making import color, commands
 from videos.making.commands import Run
 from videos.making.outputs import PicturesLost, SoundLost, limited_runs, tells_of_damage
 from videos.model import Media
-from videos.policy import COPY_TIMEOUT_S, FIX_TIMEOUT_S
+from videos.policy import FIX_TIMEOUT_S
 from videos.tools import GIB, SAFE_INPUT, MediaTools
 
 FIX_MEMORY_BYTES = 5 * GIB // 4  # address space; 4K in 10-bit HEVC runs in 1 GiB, and has 0.42 resident
@@ -56,8 +56,8 @@ def make_fixed(
     Args:
         media: of a file without ``unfixable`` violations.
         folder: for this file and temporary ones; a private one.
-        on_progress: receives the share that is done, 0.0 to 1.0, some times a second; if it raises, ffmpeg
-            is stopped.
+        on_progress: receives the share that is done, 0.0 to 1.0, some times a second (0.0 while the sound is
+            encoded); if it raises, ffmpeg is stopped.
 
     Raises:
         PicturesLost: the picture is damaged, or cannot be decoded.
@@ -74,7 +74,7 @@ def make_fixed(
         spec=spec,
         limited=limited_runs(source, media, using),
         table=_table(media, folder),
-        sound=_encoded_sound(source, media, folder, using, spec, deadline),
+        sound=_encoded_sound(source, media, folder, using, spec, deadline, on_progress),
         target=folder / "fixed.mp4",
     )
     bit_rate = _bit_rate(plan)
@@ -207,7 +207,13 @@ def _table(media: Media, folder: Path) -> Path | None:
 
 
 def _encoded_sound(
-    source: Path, media: Media, folder: Path, using: MediaTools, spec: Spec, deadline: float
+    source: Path,
+    media: Media,
+    folder: Path,
+    using: MediaTools,
+    spec: Spec,
+    deadline: float,
+    on_progress: Callable[[float], None],
 ) -> Path | None:
     """The audio as stereo AAC-LC in a file of its own, so that its size is known; None if there is none.
 
@@ -220,7 +226,7 @@ def _encoded_sound(
     bit_rate = min(max(affordable, SOUND_BIT_RATES[0]), SOUND_BIT_RATES[-1])
     command = commands.sound_command(using, source, media, path, bit_rate=bit_rate)
     try:
-        tools.run(command, timeout_s=min(COPY_TIMEOUT_S, _left_s(deadline)))  # writes no heartbeat
+        tools.run(command, timeout_s=_left_s(deadline), on_line=lambda _: on_progress(0.0))
     except BadMedia as error:
         raise SoundLost(str(error)) from None
     return path
