@@ -1,5 +1,7 @@
 """What a fix costs until its 720p plays, beside one plain ffmpeg that makes the same of the same clip.
 
+And what the other renditions cost then, beside those of the clip that plain ffmpeg made.
+
 Clips are made on the spot, of a second that is repeated; or they are those of BENCH_FIX_CLIPS.
 """
 
@@ -22,8 +24,11 @@ from videos.checking.probe import probe
 from videos.fix import Fit
 from videos.making import color
 from videos.making.fixing import make_fixed
-from videos.making.outputs import make_copy
+from videos.making.outputs import make_copy, make_ladder
+from videos.model import OutputName
 
+ITSELF = (sys.executable, "-m", "dev.fixes")
+SAME = 1.05  # of what costs the same, as far as one measures
 SECONDS = 60
 # By size and rate: what is made, and how much of its length a fix may take on two processors.
 KINDS: dict[str, tuple[dict[str, Any], float]] = {
@@ -39,6 +44,7 @@ class Fixes:
 
     Attributes:
         limit: how much of its length a fix may take; None for one of yours.
+        after, after_bare: the other renditions, of the fixed clip and of the one that plain ffmpeg made.
         disk_bytes: what it wrote.
     """
 
@@ -47,6 +53,8 @@ class Fixes:
     limit: float | None
     ours: list[Used] = field(default_factory=list)
     bare: list[Used] = field(default_factory=list)
+    after: list[Used] = field(default_factory=list)
+    after_bare: list[Used] = field(default_factory=list)
     bytes_made: int = 0
     disk_bytes: int = 0
 
@@ -63,16 +71,20 @@ def measure(rounds: int, clips: Sequence[Path], seconds: float = SECONDS) -> dic
             of = found[kind] = Fixes(probe(source, TOOLS).duration_s, source.stat().st_size, limit)
             for number in range(1, rounds + 1):
                 with screen.status(f"fixes, round {number} of {rounds}: {kind}"):
-                    of.bare.append(run(plain_command(source, folder / "bare.mp4", folder)))
+                    bare = folder / "bare.mp4"
+                    of.bare.append(run(plain_command(source, bare, folder)))
                     with tempfile.TemporaryDirectory(dir=folder) as private:
-                        of.ours.append(run([sys.executable, "-m", "dev.fixes", str(source), private]))
+                        of.ours.append(run([*ITSELF, "fix", str(source), private]))
                         written = json.loads((Path(private) / "written.json").read_text())
+                        of.after.append(run([*ITSELF, "ladder", str(Path(private) / "fixed.mp4"), private]))
+                    with tempfile.TemporaryDirectory(dir=folder) as private:
+                        of.after_bare.append(run([*ITSELF, "ladder", str(bare), private]))
                     of.bytes_made, of.disk_bytes = written["made"], written["disk"]
     return found
 
 
 def looped(path: Path, seconds: float, **wanted: object) -> Path:
-    """A clip of that length, of one second that is repeated; sound goes on."""
+    """A clip of that length, of one second that is repeated; sound goes on, in stereo as of most phones."""
     second = make_clip(path.with_name("second.mp4"), seconds=1, sound=False, **wanted)  # type: ignore[arg-type]
     tone = ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}")
     ffmpeg(
@@ -85,6 +97,8 @@ def looped(path: Path, seconds: float, **wanted: object) -> Path:
         str(seconds),
         "-c:v",
         "copy",
+        "-ac",
+        "2",
         "-shortest",
         str(path),
     )
@@ -116,6 +130,8 @@ def budgets(found: Mapping[str, Fixes]) -> list[Budget]:
             made.append(Budget(f"fix of {kind}: → playable ÷ its length", of.limit, "×", walls))
         ratios = [ours.cpu_s / bare.cpu_s for ours, bare in zip(of.ours, of.bare, strict=True)]
         made.append(Budget(f"fix of {kind}: CPU ÷ one plain ffmpeg", 1.1, "×", ratios))
+        ratios = [ours.cpu_s / bare.cpu_s for ours, bare in zip(of.after, of.after_bare, strict=True)]
+        made.append(Budget(f"fix of {kind}: CPU of its ladder ÷ plain's", SAME, "×", ratios))
     peaks_mb = [used.peak_mb for of in found.values() for used in of.ours]
     made.append(Budget("fixes: memory of any process, at most", 900, "MB", peaks_mb, max))
     bytes_made = [float(of.bytes_made) for of in found.values()]
@@ -130,6 +146,8 @@ def table(found: Mapping[str, Fixes]) -> Table:
         "wall ÷ length, plain ffmpeg": lambda of: spread([used.wall_s / of.seconds for used in of.bare]),
         "CPU, s": lambda of: spread([used.cpu_s for used in of.ours]),
         "CPU, s, plain ffmpeg": lambda of: spread([used.cpu_s for used in of.bare]),
+        "ladder after it: CPU, s": lambda of: spread([used.cpu_s for used in of.after]),
+        "ladder of a conforming clip: CPU, s": lambda of: spread([used.cpu_s for used in of.after_bare]),
         "peak memory, MB": lambda of: spread([used.peak_mb for used in of.ours]),
         "upload, MB": lambda of: f"{of.source_bytes / 1e6:.1f}",
         "made, MB": lambda of: f"{of.bytes_made / 1e6:.2f}",
@@ -143,7 +161,7 @@ def table(found: Mapping[str, Fixes]) -> Table:
 # ── In the other process ─────────────────────────────────────────────────────────
 
 
-def _take(clip: Path, folder: Path) -> None:
+def _fix(clip: Path, folder: Path) -> None:
     """All that happens to an upload until it plays: it is probed and fixed, and that is probed and copied."""
     fixed = make_fixed(clip, probe(clip, TOOLS), Fit.CONTAIN, folder, TOOLS, lambda _: None)
     media = probe(fixed, TOOLS)
@@ -156,5 +174,13 @@ def _take(clip: Path, folder: Path) -> None:
     (folder / "written.json").write_text(json.dumps(figures))
 
 
+def _ladder(clip: Path, folder: Path) -> None:
+    """What a clip whose 720p plays gets besides."""
+    (folder / "source").unlink(missing_ok=True)
+    (folder / "source").hardlink_to(clip)
+    have = (OutputName.P720, OutputName.POSTER)
+    make_ladder(folder, probe(clip, TOOLS), have, 0.0, TOOLS, lambda _: None)
+
+
 if __name__ == "__main__":
-    _take(Path(sys.argv[1]), Path(sys.argv[2]))
+    {"fix": _fix, "ladder": _ladder}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

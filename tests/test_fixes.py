@@ -6,8 +6,10 @@ import pytest
 
 from videos.checking import rules
 from videos.checking.fixes import colors_of, plan_fixes, unfixable
+from videos.checking.parameter_sets import OTHER_CODECS
+from videos.checking.verdict import decide, warnings
 from videos.errors import Violation
-from videos.fix import Fix
+from videos.fix import Fix, OnViolation
 from videos.making.color import needs_table, write_table
 from videos.model import ELSEWHERE, PROTECTED, Colors, Media
 
@@ -70,6 +72,23 @@ FIXED = {
         Fix(rule="color", found="BT.709, matrix BT.601 (625 lines)", made="BT.709"),
     ),
     "Display P3": ({"color_primaries": "smpte432"}, Fix(rule="color", found="Display P3", made="BT.709")),
+    "RGB of a screen": (
+        {"color_transfer": "iec61966-2-1", "color_space": "gbr"},
+        Fix(rule="color", found="BT.709, transfer sRGB, RGB", made="BT.709"),
+    ),
+    "BT.2020 with its own transfer": (
+        {**HLG, "color_transfer": "bt2020-10"},
+        Fix(rule="color", found="BT.2020", made="BT.709"),
+    ),
+    "SMPTE 240M": (
+        dict.fromkeys(HLG, "smpte240m"),
+        Fix(rule="color", found="SMPTE 240M", made="BT.709"),
+    ),
+    "slow motion by a fast clock": (
+        {"frame_rate": 240.4},
+        Fix(rule="frame_rate", found="240.4 fps", made="30 fps"),
+    ),
+    "Motion JPEG": ({"codec": "mjpeg"}, Fix(rule="codec", found="Motion JPEG", made="H.264")),
     "ProRes": ({"codec": "prores"}, Fix(rule="codec", found="ProRes", made="H.264")),
     "48 MB": (
         {"size_bytes": 48_000_000},
@@ -124,6 +143,23 @@ def test_what_cannot_be_fixed_is_named(what):
     assert rule not in [fix.rule for fix in plan_fixes(media, problems)]
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"duration_s": 61.0}, ["duration", "resolution"]),
+        ({"size_bytes": 0}, ["size", "resolution"]),
+        ({"size_bytes": 104_857_601, "duration_s": 61.0}, ["duration", "size", "resolution"]),
+    ],
+)
+def test_what_no_fix_removes_is_told_first_and_each_rule_once(facts, told):
+    media, problems = violations(**sized(1080, 1920), **facts)
+
+    rejected_for, fixes = decide(media, problems, OnViolation.FIX)
+
+    assert fixes == ()
+    assert [problem.rule for problem in rejected_for] == told
+
+
 def test_a_later_tag_that_means_the_same_can_be_fixed():
     media, problems = violations(**HLG, other_colors=(Colors(transfer="arib-std-b67"),))
 
@@ -146,6 +182,22 @@ def test_untagged_colours_are_taken_by_the_size_of_the_picture(size):
     untagged = dict.fromkeys(("color_primaries", "color_transfer", "color_space"), "")
 
     assert colors_of(replace(GOOD, **sized(*size), **untagged)) == UNTAGGED[size]
+
+
+def test_every_codec_that_is_fixed_has_a_name_that_people_know():
+    assert {rules.CODEC_NAMES[codec] for codec in OTHER_CODECS} == {
+        "VP8", "VP9", "MPEG-1", "MPEG-2", "MPEG-4 Part 2", "H.263", "Motion JPEG", "ProRes", "DNxHD",
+    }  # fmt: skip
+
+
+def test_a_warning_says_what_untagged_colours_are_converted_from():
+    untagged = replace(GOOD, **sized(640, 480), **dict.fromkeys(HLG, ""))
+    fixes = plan_fixes(untagged, rules.check(untagged))
+
+    assert warnings(untagged, fixes) == (
+        "The file has no tag for its colour primaries, transfer, matrix; BT.601 (525 lines) is assumed.",
+    )
+    assert warnings(GOOD, fixes) == ()
 
 
 def test_colours_that_nobody_has_told_yet_are_no_obstacle():

@@ -258,6 +258,7 @@ SDR = {
     "the matrix of BT.601 alone": (
         "bt709", "smpte170m", BT709.replace("colorspace=bt709", "colorspace=smpte170m"), False, 8,
     ),
+    "SMPTE 240M": ("smpte240m", "smpte240m", BT709.replace("bt709", "smpte240m"), False, 8),
     "BT.2020": ("bt2020", "bt2020nc", BT2020, False, 10),
     "Display P3": (
         "smpte432", "bt709", BT709.replace("primaries=bt709", "primaries=smpte432"), False, 10,
@@ -277,6 +278,7 @@ def test_colours_stay_what_they_are(tmp_path, space):
     fixed = fix(chart(tmp_path / "chart.mp4", sent, tags, matrix, full=full, bits=bits), tmp_path / "made")
 
     apart = differences(patches(fixed.path), displayed())
+    assert unfixable(fixed.before, rules.check(fixed.before)) == ()
     assert fixed.problems == ()
     assert max(apart) < 2.5
     assert sum(apart) / len(apart) < 1.0
@@ -359,6 +361,12 @@ def test_highlights_of_hdr_roll_off_instead_of_clipping(tmp_path):
     assert found[-1] > 250
 
 
+def test_hdr_is_mapped_in_a_folder_of_any_name(tmp_path):
+    source = recorded(tmp_path / "source.mp4", seconds=0.1, colour=HLG, pixels=TEN_BITS)
+
+    assert fix(source, tmp_path / "Ann's clips, 50%: a=[1]; b\\c").problems == ()
+
+
 # ── Sound ────────────────────────────────────────────────────────────────────────
 
 
@@ -384,6 +392,15 @@ def test_sound_becomes_stereo_aac_lc(tmp_path, kind):
     assert fixed.film.sound.hears(440, 0.1, 0.4)
 
 
+@pytest.mark.parametrize("sound", [(), ("-ar", "8000", "-ac", "1"), ("-ar", "44100")])
+def test_sound_ends_with_the_clip_and_not_with_its_last_frame(tmp_path, sound):
+    """Else a clip of exactly 60.1 s would become too long, and fail."""
+    fixed = fixed_from(tmp_path, size="1080x1920", seconds=1.1, options=sound)
+
+    assert fixed.after.audio.duration_s == pytest.approx(1.1, abs=0.001)
+    assert fixed.after.duration_s <= fixed.before.duration_s
+
+
 def test_sound_that_cannot_be_decoded_is_told_apart(tmp_path):
     clip = recorded(tmp_path / "clip.mp4", size="1080x1920", seconds=0.5)
     source = damaged(clip, tmp_path / "source.mp4", "a", share=1.0, kept_bytes=0)
@@ -403,6 +420,14 @@ def test_a_damaged_picture_is_not_fixed(tmp_path):
         fix(source, tmp_path / "made")
 
 
+def test_a_picture_that_cannot_be_decoded_at_all_is_not_tried_again_without_sound(tmp_path):
+    source = recorded(tmp_path / "clip.mp4", size="1080x1920", seconds=0.2)
+    elsewhere = replace(probe(source, TOOLS), stream_index=7)
+
+    with pytest.raises(PicturesLost, match="matches no streams"):
+        make_fixed(source, elsewhere, Fit.CONTAIN, tmp_path, TOOLS, lambda _: None)
+
+
 def test_who_raises_while_it_is_told_of_the_progress_stops_the_fix(tmp_path):
     class Stop(Exception):
         pass
@@ -414,6 +439,23 @@ def test_who_raises_while_it_is_told_of_the_progress_stops_the_fix(tmp_path):
 
     with pytest.raises(Stop):
         make_fixed(source, probe(source, TOOLS), Fit.CONTAIN, tmp_path, TOOLS, stop)
+
+
+def test_the_sound_is_told_of_too_so_that_the_attempt_is_known_to_live(tmp_path):
+    class Stop(Exception):
+        pass
+
+    source = make_clip(tmp_path / "source.mp4", size="1080x1920", seconds=0.2)
+    told: list[float] = []
+
+    def stop(share: float) -> None:
+        told.append(share)
+        raise Stop
+
+    with pytest.raises(Stop):
+        make_fixed(source, probe(source, TOOLS), Fit.CONTAIN, tmp_path, TOOLS, stop)
+    assert told == [0.0]
+    assert not (tmp_path / "fixed.mp4").exists()
 
 
 # ── Bytes, and what is private ───────────────────────────────────────────────────

@@ -137,8 +137,17 @@ def test_one_violation_that_stays_rejects_a_clip_with_all_of_them(call):
     assert not answer["accepted"]
     assert "fixes" not in answer
     assert [violation["rule"] for violation in answer["violations"]] == [
-        "resolution", "frame_rate", "duration", "size",
+        "duration", "resolution", "frame_rate", "size",
     ]  # fmt: skip
+
+
+def test_the_error_of_a_clip_that_cannot_be_fixed_is_what_no_fix_removes(call):
+    known = {"filename": "a.mov", "content_type": "video/quicktime", "on_violation": "fix"}
+    too_long = post(call, "/upload", **known, **PHONE | {"duration": 75})[1]
+    too_large = post(call, "/upload", **known, **PHONE | {"size": HUNDRED_MIB + 1})[1]
+
+    assert too_long["error"] == "Invalid duration: 75 s"
+    assert too_large["error"] == "Invalid file size: 104,857,601 bytes"
 
 
 def test_a_rejection_offers_a_fix_to_the_developer_where_it_would_help(call):

@@ -13,7 +13,7 @@ from videos.errors import Violation
 from videos.fix import Fix
 from videos.model import Colors, Media
 
-MAX_FRAME_RATE = 240.0
+MAX_FRAME_RATE = 250.0  # slow motion has 240, and some more by the clock of a phone
 
 PRIMARIES = {
     "bt709": "BT.709",
@@ -24,6 +24,12 @@ PRIMARIES = {
     "smpte432": "Display P3",
 }
 HDR = {"arib-std-b67": "HLG", "smpte2084": "PQ"}
+TRANSFERS = {
+    "iec61966-2-1": "sRGB",
+    "smpte240m": "SMPTE 240M",
+    "bt2020-10": "BT.2020",
+    "bt2020-12": "BT.2020",
+}
 # All of them are meant for the same screen (BT.1886).
 SDR = frozenset({"bt709", "smpte170m", "smpte240m", "bt2020-10", "bt2020-12", "iec61966-2-1"})
 MATRICES = frozenset({"bt709", "bt470bg", "smpte170m", "smpte240m", "bt2020nc", "gbr", "fcc"})
@@ -102,12 +108,16 @@ _CONDITIONS: dict[str, Callable[[Media], bool]] = {
 
 
 def _found_color(media: Media, _problem: Violation) -> str:
-    """The tags that come first in the file; if they are BT.709, others follow later."""
+    """The primaries by name, and whatever does not go with them."""
     colors = colors_of(media)
-    found = PRIMARIES.get(colors.primaries, colors.primaries)
+    found = primaries = PRIMARIES.get(colors.primaries, colors.primaries)
     if hdr := HDR.get(colors.transfer):
         found += f" {hdr}"
-    if _OF_MATRIX.get(colors.matrix, "bt709") != colors.primaries != "smpte432":
+    elif (transfer := TRANSFERS.get(colors.transfer, primaries)) != primaries:
+        found += f", transfer {transfer}"
+    if colors.matrix == "gbr":
+        found += ", RGB"
+    elif _OF_MATRIX.get(colors.matrix, "bt709") != colors.primaries != "smpte432":
         found += f", matrix {PRIMARIES.get(colors.matrix, colors.matrix)}"
     return found
 

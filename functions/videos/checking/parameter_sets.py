@@ -25,12 +25,23 @@ PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt202
 TRANSFERS = {
     1: "bt709",
     6: "smpte170m",
+    7: "smpte240m",
     13: "iec61966-2-1",
     14: "bt2020-10",
+    15: "bt2020-12",
     16: "smpte2084",
     18: "arib-std-b67",
 }
-MATRICES = {0: "gbr", 1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
+MATRICES = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    9: "bt2020nc",
+    10: "bt2020c",
+}
 _FIELD = re.compile(r"\] \d+ +(\w+)(?:\[\d+\])* +[01]* *= (-?\d+)$")
 _BEGINS = re.compile(r"\] (\w[\w ]+)$")
 

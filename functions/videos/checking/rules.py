@@ -47,10 +47,16 @@ MAX_SIZES_LISTED = 3  # of the sizes that a stream changes to
 CODEC_NAMES = {
     "h264": "H.264",
     "hevc": "HEVC",
+    "vp8": "VP8",
     "vp9": "VP9",
     "av1": "AV1",
+    "mpeg1video": "MPEG-1",
+    "mpeg2video": "MPEG-2",
     "mpeg4": "MPEG-4 Part 2",
+    "h263": "H.263",
+    "mjpeg": "Motion JPEG",
     "prores": "ProRes",
+    "dnxhd": "DNxHD",
 }
 BT709 = {
     "primaries": {"bt709"},
@@ -96,12 +102,15 @@ def check_size(
     return _violations(("size",), Media(content="", size_bytes=size_bytes), ceiling)
 
 
-def warnings(media: Media) -> tuple[str, ...]:
-    """Assumptions made about an accepted file, one sentence each."""
+def warnings(media: Media, assumed: str = "BT.709") -> tuple[str, ...]:
+    """Assumptions made about an accepted file, one sentence each.
+
+    ``assumed`` is what its colours are taken for where they have no tag.
+    """
     untagged = [name for name, value in asdict(_color_tags(media)).items() if not value]
     if not untagged:
         return ()
-    return (f"The file has no tag for its colour {', '.join(untagged)}; BT.709 is assumed.",)
+    return (f"The file has no tag for its colour {', '.join(untagged)}; {assumed} is assumed.",)
 
 
 def _content(media: Media, spec: Spec) -> Violation | None:

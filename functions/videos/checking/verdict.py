@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from videos.checking import rules
 from videos.checking.advice import LABELS
-from videos.checking.fixes import plan_fixes, unfixable
+from videos.checking.fixes import PRIMARIES, colors_of, plan_fixes, unfixable
 from videos.checking.rules import SPEC, Spec
 from videos.errors import Violation
 from videos.fix import Fix, OnViolation
@@ -20,8 +20,8 @@ def decide(
 ) -> Verdict:
     """The violations to reject a file for, or what to fix instead.
 
-    A file is fixed as a whole or not at all: if one violation stays, all are told. Where fixing would help
-    and nobody asked for it, every violation suggests it.
+    A file is fixed as a whole or not at all: if one violation stays, all are told, and first those that no
+    fix removes. Where fixing would help and nobody asked for it, every violation suggests it.
     """
     violations = tuple(violations)
     sizes = rules.check_size(media.size_bytes, spec, OnViolation.FIX)
@@ -30,9 +30,14 @@ def decide(
     if on_violation is OnViolation.FIX:
         if can_be_fixed:
             return (), plan_fixes(media, violations, spec)
-        others = [violation for violation in violations if not wrong_size or violation.rule != "size"]
-        return (*others, *wrong_size), ()
+        stay = {violation.rule: violation for violation in (*unfixable(media, violations), *wrong_size)}
+        return (*stay.values(), *(other for other in violations if other.rule not in stay)), ()
     return tuple(map(_offered, violations)) if can_be_fixed else violations, ()
+
+
+def warnings(media: Media, fixes: Sequence[Fix]) -> tuple[str, ...]:
+    """What is assumed about an accepted file, or about one to be fixed, one sentence each."""
+    return rules.warnings(media, PRIMARIES[colors_of(media).primaries]) if fixes else rules.warnings(media)
 
 
 def _offered(violation: Violation) -> Violation:

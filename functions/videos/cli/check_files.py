@@ -15,8 +15,8 @@ import msgspec
 
 from videos import mistakes, wiring
 from videos.checking.probe import probe
-from videos.checking.rules import check, warnings
-from videos.checking.verdict import decide
+from videos.checking.rules import check
+from videos.checking.verdict import decide, warnings
 from videos.errors import Rejected
 from videos.web import views
 
@@ -32,7 +32,7 @@ def report(file: Path) -> dict[str, Any]:
         "file": str(file),
         "accepted": not violations,
         "specs": msgspec.to_builtins(views.specs(media)) if media.codec else None,
-        "warnings": list(warnings(media)) if not violations else [],
+        "warnings": list(warnings(media, fixes)) if not violations else [],
         **({"fixes": [asdict(fix) for fix in fixes]} if fixes else {}),
         **(Rejected(violations).details if violations else {}),
     }

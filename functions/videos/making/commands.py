@@ -127,20 +127,21 @@ def sound_command(
     """The ffmpeg argv that encodes the audio, as long as the whole clip, into ``sound_path`` by default.
 
     On its own and once for all renditions: ffmpeg 7.1 can hang if it encodes pictures and filtered sound
-    for several files at once.
+    for several files at once. Prints its progress to standard output.
     """
     assert media.audio
-    # One sample rate for all parts; silence in the gaps, before the first sound and after the last.
+    # One sample rate for all parts; silence in the gaps, before the first sound and after the last. A decoder
+    # fills up the last frame of AAC, which makes a clip of 60.1 s too long.
     filters = "aresample=48000:async=1"
     if SEVERAL_DESCRIPTIONS not in media.audio.copy_obstacles:  # each would start the filters anew
-        filters += f":first_pts=0,apad=whole_dur={media.duration_s}"
+        filters += f":first_pts=0,apad=whole_dur={media.duration_s},atrim=end={media.duration_s}"
     encoded = ffmpeg.output(
         opened(source, media)[str(media.audio.stream_index)],
         str(target or sound_path(source)),
         **{"filter:a": filters, "c:a": "aac", "b:a": bit_rate, "ac": 2},
         **PRIVATE,
     )
-    return compiled(tools, [encoded])
+    return compiled(tools, [encoded], "-progress", "pipe:1")
 
 
 def ladder_command(

@@ -56,12 +56,12 @@ def make_fixed(
     Args:
         media: of a file without ``unfixable`` violations.
         folder: for this file and temporary ones; a private one.
-        on_progress: receives the share that is done, 0.0 to 1.0, some times a second; if it raises, ffmpeg
-            is stopped.
+        on_progress: receives the share that is done, 0.0 to 1.0, some times a second (0.0 while the sound is
+            encoded); if it raises, ffmpeg is stopped.
 
     Raises:
-        PicturesLost: the picture is damaged.
-        BadMedia: it cannot be decoded.
+        PicturesLost: the picture is damaged, or cannot be decoded.
+        BadMedia: the ranges of its colours cannot be read.
         SoundLost: call again with ``media`` without its audio.
         ToolExhausted: it takes more time or memory than any file may.
         ToolFailed: try again.
@@ -74,7 +74,7 @@ def make_fixed(
         spec=spec,
         limited=limited_runs(source, media, using),
         table=_table(media, folder),
-        sound=_encoded_sound(source, media, folder, using, spec, deadline),
+        sound=_encoded_sound(source, media, folder, using, spec, deadline, on_progress),
         target=folder / "fixed.mp4",
     )
     bit_rate = _bit_rate(plan)
@@ -191,7 +191,7 @@ def _in_bt709(picture: ffmpeg.nodes.Stream, size: tuple[str, str], table: Path |
     to_bt709 = {"out_color_matrix": "bt709", "out_range": "tv"}
     if table:  # ffmpeg's lut3d is four times as fast with 16 bits as with 10
         picture = picture.filter("scale", *size).filter("format", "gbrp16le")
-        picture = picture.filter("lut3d", str(table), interp="tetrahedral").filter("scale", **to_bt709)
+        picture = picture.filter("lut3d", file=str(table), interp="tetrahedral").filter("scale", **to_bt709)
     else:
         picture = picture.filter("scale", *size, **to_bt709)
     picture = picture.filter("format", "yuv420p")
@@ -207,7 +207,13 @@ def _table(media: Media, folder: Path) -> Path | None:
 
 
 def _encoded_sound(
-    source: Path, media: Media, folder: Path, using: MediaTools, spec: Spec, deadline: float
+    source: Path,
+    media: Media,
+    folder: Path,
+    using: MediaTools,
+    spec: Spec,
+    deadline: float,
+    on_progress: Callable[[float], None],
 ) -> Path | None:
     """The audio as stereo AAC-LC in a file of its own, so that its size is known; None if there is none.
 
@@ -220,7 +226,7 @@ def _encoded_sound(
     bit_rate = min(max(affordable, SOUND_BIT_RATES[0]), SOUND_BIT_RATES[-1])
     command = commands.sound_command(using, source, media, path, bit_rate=bit_rate)
     try:
-        tools.run(command, timeout_s=_left_s(deadline))
+        tools.run(command, timeout_s=_left_s(deadline), on_line=lambda _: on_progress(0.0))
     except BadMedia as error:
         raise SoundLost(str(error)) from None
     return path
@@ -252,7 +258,7 @@ _DECODED = re.compile(r"Input stream #0:\d+ \(video\): \d+ packets read .*; (\d+
 def _run(
     command: list[str], media: Media, spec: Spec, deadline: float, on_progress: Callable[[float], None]
 ) -> None:
-    """Raises PicturesLost if frames of the source are missing in what was decoded."""
+    """Raises PicturesLost if frames of the source are missing in what was decoded, or none can be."""
     damage: list[str] = []
     errors: list[str] = []
     decoded = 0
@@ -279,8 +285,8 @@ def _run(
             on_line=progressed,
             on_complaint=said,
         )
-    except BadMedia as error:  # whose last lines are chatter
-        raise BadMedia(" / ".join(errors[-3:]) or str(error)) from None
+    except BadMedia as error:  # whose last lines are chatter. The sound is our own, so it is not to blame
+        raise PicturesLost(" / ".join(errors[-3:]) or str(error)) from None
     if damage:
         raise PicturesLost(f"{len(damage)} errors of the decoder, the first: {damage[0]}")
     if decoded < media.frame_count - media.skipped_frames:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from videos.checking import rules
 from videos.checking.probe import probe
-from videos.checking.verdict import decide
+from videos.checking.verdict import decide, warnings
 from videos.errors import BadMedia, LostRace, ToolFailed, Unavailable, UnknownVideo
 from videos.fix import Fix
 from videos.making.outputs import MadeFiles, SoundLost, can_be_copied, make_copy
@@ -104,7 +104,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
                 exhausted=0,
                 source=replace(source, key=stored.key, etag=stored.etag),
                 media=media,
-                warnings=rules.warnings(media),
+                warnings=warnings(media, fixes),
                 fixes=fixes,
                 outputs=tuple(outputs),
                 blurhash=made.blurhash,
