@@ -106,7 +106,7 @@ def test_the_app_does_on_a_phone_what_its_unit_tests_say(tmp_path):
         ran = npx("jest", "--ci", SERVER=server.url, **{name: str(path) for name, path in clips.items()})
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\nTests:       56 passed, 56 total\n" in ran.stderr, ran.stderr
+    assert "\nTests:       57 passed, 57 total\n" in ran.stderr, ran.stderr
 
 
 # ── The web export ───────────────────────────────────────────────────────────────

@@ -53,6 +53,23 @@ async function choose(clip: File, known = {}) {
   await press("Choose a clip");
 }
 
+test("what cannot be played as a stream is played as a file; what cannot at all, again when asked", async () => {
+  render(<App />);
+  await choose(inCache(GOOD_CLIP));
+  await sees(/^Ready in/);
+  const played = () => screen.getByTestId("film").props.accessibilityHint;
+  const fails = () => act(async () => fireEvent(screen.getByTestId("film"), "error"));
+  expect(played()).toMatch(/master\.m3u8$/);
+
+  await fails();
+
+  expect(played()).toMatch(/video\.mp4$/);
+  await fails();
+  await press("Play it again");
+  expect(played()).toMatch(/master\.m3u8$/);
+  expect(screen.queryByText("Play it again")).toBeNull();
+});
+
 test("a clip goes from the picker to the player", async () => {
   render(<App />);
 

@@ -13,10 +13,31 @@ jest.mock("expo-image", () => {
 jest.mock("expo-video", () => {
   const { View } = require("react-native");
   const { useState } = require("react");
-  return {
-    useVideoPlayer: (source) => useState({ source, play() {}, pause() {} })[0],
-    VideoView: ({ player: { source } }) => <View testID="film" accessibilityHint={source.uri ?? source} />,
-  };
+  class Player {
+    listeners = new Set();
+    constructor(source) {
+      this.source = source;
+    }
+    play() {}
+    pause() {}
+    async replaceAsync(source) {
+      this.source = source;
+    }
+    addListener(_, listener) {
+      this.listeners.add(listener);
+      return { remove: () => this.listeners.delete(listener) };
+    }
+  }
+  /** Its event "error" is that of a player that cannot play its source. */
+  function VideoView({ player }) {
+    const [, drawAgain] = useState(0);
+    const fail = () => {
+      for (const listener of player.listeners) listener({ status: "error" });
+      drawAgain((times) => times + 1);
+    };
+    return <View testID="film" accessibilityHint={player.source.uri ?? player.source} onError={fail} />;
+  }
+  return { useVideoPlayer: (source) => useState(() => new Player(source))[0], VideoView };
 });
 
 jest.mock("expo-image-picker", () => ({

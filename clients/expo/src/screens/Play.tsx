@@ -1,5 +1,5 @@
 import { Image } from "expo-image";
-import { VideoView } from "expo-video";
+import { VideoView, type VideoSource } from "expo-video";
 import { useState } from "react";
 import { Platform, Pressable, StyleSheet, Text, View } from "react-native";
 import { SafeAreaView } from "react-native-safe-area-context";
@@ -10,11 +10,19 @@ import { Button, color, GAP, Pill, Screen, Soft } from "../look";
 import type { Metadata } from "../tiktoken";
 import { useFilm } from "../useFilm";
 
+const BROKEN = "This clip cannot be played now. Check the connection, then play it again.";
+
 type Props = { stage: Extract<Stage, { name: "playing" }>; onNew: () => void };
 
 /** The clip, from the server: first its blurhash, then its poster, then the picture itself. */
 export function Play({ stage, onNew }: Props) {
   const { metadata, status, problem } = stage;
+  const [turn, setTurn] = useState(0);
+  const [isBroken, setBroken] = useState(false);
+  const playAgain = () => {
+    setBroken(false);
+    setTurn(turn + 1);
+  };
   const isDone = status.state === "completed";
   const sizes = metadata.renditions.map(({ name }) => name).join(", ");
   return (
@@ -28,7 +36,7 @@ export function Play({ stage, onNew }: Props) {
             contentFit="cover"
             style={StyleSheet.absoluteFill}
           />
-          <Film metadata={metadata} />
+          <Film key={turn} metadata={metadata} onBroken={() => setBroken(true)} />
           <SafeAreaView pointerEvents="none" edges={["top"]} style={styles.over}>
             <Pill>{isDone ? `Ready in ${sizes}` : `Playing · smaller sizes ${status.progress} %`}</Pill>
           </SafeAreaView>
@@ -39,20 +47,21 @@ export function Play({ stage, onNew }: Props) {
         <Text accessibilityRole="header" numberOfLines={1} style={styles.name}>
           {metadata.filename}
         </Text>
-        <Soft>{problem?.message ?? factsOf(metadata)}</Soft>
+        {isBroken ? <Soft isNews>{BROKEN}</Soft> : <Soft>{problem?.message ?? factsOf(metadata)}</Soft>}
       </View>
       {metadata.fixes && <Changes fixes={metadata.fixes} />}
-      <Button label="New clip" onPress={onNew} />
+      {isBroken && <Button label="Play it again" onPress={playAgain} />}
+      <Button label="New clip" quiet={isBroken} onPress={onNew} />
     </Screen>
   );
 }
 
 /** Plays in a loop; a tap pauses it. */
-function Film({ metadata }: { metadata: Metadata }) {
-  // The first source stays, so that a new rendition does not interrupt who is watching.
-  const [source] = useState(() => sourceOf(metadata));
+function Film({ metadata, onBroken }: { metadata: Metadata; onBroken: () => void }) {
+  // The first sources stay, so that a new rendition does not interrupt who is watching.
+  const [sources] = useState(() => sourcesOf(metadata));
   // Browsers start no sound by themselves.
-  const { player, isShown, onFirstFrameRender } = useFilm(source, Platform.OS === "web");
+  const { player, isShown, onFirstFrameRender } = useFilm(sources, Platform.OS === "web", onBroken);
   return (
     <Pressable
       accessibilityRole="button"
@@ -72,8 +81,9 @@ function Film({ metadata }: { metadata: Metadata }) {
 }
 
 /** HLS chooses the rendition that the connection allows; not every browser plays it. */
-function sourceOf({ hls, url }: Metadata) {
-  return hls && Platform.OS !== "web" ? { uri: hls, contentType: "hls" as const } : { uri: url };
+function sourcesOf({ hls, url }: Metadata): VideoSource[] {
+  const file = { uri: url };
+  return hls && Platform.OS !== "web" ? [{ uri: hls, contentType: "hls" }, file] : [file];
 }
 
 function factsOf({ specs, storage_info: stored, renditions, fixes }: Metadata): string {

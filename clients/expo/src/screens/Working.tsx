@@ -75,7 +75,7 @@ export function Working({ stage, server, onServer, onTryNow, onCancel }: Props) 
 
 /** The clip itself, from the phone. */
 function Preview({ uri }: { uri: string }) {
-  const { player, onFirstFrameRender } = useFilm(uri, true);
+  const { player, onFirstFrameRender } = useFilm([uri], true);
   return (
     <VideoView
       player={player}
