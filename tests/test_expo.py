@@ -142,7 +142,7 @@ def clips(tmp_path_factory) -> dict[str, Path]:
     return {
         "good": make_clip(folder / "good.mp4", seconds=4),
         "long": make_clip(folder / "long.mp4", seconds=20, options=("-b:v", "700k")),
-        "landscape": make_clip(folder / "landscape.mp4", size="1920x1080"),
+        "landscape": make_clip(folder / "landscape.mp4", seconds=4, size="1920x1080"),
         "fast": make_clip(folder / "fast.mp4", rate="60"),
     }
 
