@@ -237,7 +237,7 @@ def test_a_clip_is_uploaded_followed_and_played(phone, server, clips):
 
     phone.until_it_says("Ready in 720p, 540p, 360p")
     assert "good.mp4" in phone.text()
-    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth > 0"))
+    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth === 720"))
     assert phone.film("video.src").startswith(f"{server.url}/videos/")
     assert phone.complaints() == []
     [video] = videos(server)
@@ -371,7 +371,7 @@ def test_a_clip_that_does_not_fit_is_converted_on_request(phone, server, clips):
     phone.until_it_says("Converting your clip")
     phone.until_it_says("Ready in 720p, 540p, 360p")
     assert "1920x1080 → 720x1280" in phone.text()
-    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth > 0"))
+    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth === 720"))
 
 
 @heavy
@@ -386,4 +386,4 @@ def test_with_the_switch_on_clips_are_converted_at_once_and_the_browser_remember
     phone.until_it_says("Converting your clip")
     phone.until_it_says("Ready in 720p, 540p, 360p")
     assert "1920x1080 → 720x1280" in phone.text()
-    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth > 0"))
+    phone.until(lambda: phone.film("video.currentTime > 0 && video.videoWidth === 720"))

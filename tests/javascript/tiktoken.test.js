@@ -364,7 +364,7 @@ test("what happens between a status and its place in an open stream is not misse
 
 test("where the service has no stream, it is asked for once", async () => {
   const { api: listener, times } = listening(noEvents);
-  const file = await clip();
+  const file = await clip(LONG_CLIP);
 
   for (let times = 0; times < 2; times += 1) {
     const { id } = await listener.upload(file);
@@ -372,6 +372,7 @@ test("where the service has no stream, it is asked for once", async () => {
   }
 
   assert.equal(times("events"), 1);
+  assert.ok(times("status") > 4);
 });
 
 test("a stream that drops is opened again, and nothing is missed", async () => {
