@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dev.client import App
 from dev.clips import make_clip
 from dev.server import Server
-from support.chromium import MISSING, chromium
+from support.chromium import MISSING, chromium, limit_network
 
 PROJECT = Path(__file__).parent.parent
 CLIENT, EXPO = PROJECT / "clients" / "javascript", PROJECT / "clients" / "expo"
@@ -37,7 +37,6 @@ IPHONE = (
 )
 LONGEST_WAIT_S = 120
 SLOW_BYTES_PER_S = 150_000
-UNLIMITED = -1
 
 
 def heavy(test: Any) -> Any:
@@ -156,7 +155,6 @@ class Phone:
         size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": IPHONE})
-        browser.execute_cdp_cmd("Network.enable", {})
         # The dialog, which nobody here can answer, is not opened; the input that asked for it stays.
         browser.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": True})
 
@@ -187,19 +185,17 @@ class Phone:
     def until_it_says(self, text: str) -> None:
         self.until(lambda: text in self.text())
 
-    def press_what_says(self, label: str) -> None:
+    def button(self, label: str) -> WebElement:
+        """The first that says so."""
         buttons = self.until(lambda: [one for one in self.find('[role="button"]') if label in one.text])
-        buttons[0].click()
+        return buttons[0]
+
+    def press_what_says(self, label: str) -> None:
+        self.button(label).click()
 
     def pick(self, clip: Path, label: str = "Choose a clip") -> None:
         self.press_what_says(label)
         self.until(lambda: self.find("input[type=file]"))[-1].send_keys(str(clip))
-
-    def limit_network(self, *, offline: bool = False, upload: int = UNLIMITED) -> None:
-        limits = {
-            "offline": offline, "latency": 0, "downloadThroughput": UNLIMITED, "uploadThroughput": upload
-        }  # fmt: skip
-        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
 
     def film(self, expression: str) -> Any:
         """Of the one video that is there."""
@@ -247,13 +243,13 @@ def test_a_clip_is_uploaded_followed_and_played(phone, server, clips):
 @heavy
 def test_a_lost_connection_is_survived(phone, server, clips):
     phone.open(server)
-    phone.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(phone.browser, upload=SLOW_BYTES_PER_S)
     phone.pick(clips["long"])
     phone.until(lambda: phone.has_sent(5))
 
-    phone.limit_network(offline=True)
+    limit_network(phone.browser, offline=True)
     phone.until_it_says("Connection lost")
-    phone.limit_network()
+    limit_network(phone.browser)
 
     phone.until_it_says("Ready in")
 
@@ -261,13 +257,13 @@ def test_a_lost_connection_is_survived(phone, server, clips):
 @heavy
 def test_a_restart_goes_on_with_the_upload(phone, server, clips):
     phone.open(server)
-    phone.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(phone.browser, upload=SLOW_BYTES_PER_S)
     phone.pick(clips["long"])
     phone.until(lambda: phone.has_sent(5))
     before = len(videos(server))
 
     phone.browser.refresh()
-    phone.limit_network()
+    limit_network(phone.browser)
 
     phone.until_it_says("Ready in")
     assert len(videos(server)) == before
@@ -277,14 +273,14 @@ def test_a_restart_goes_on_with_the_upload(phone, server, clips):
 def test_a_file_that_goes_after_it_was_picked_is_sent_all_the_same(phone, server, clips, tmp_path):
     picked = shutil.copy(clips["good"], tmp_path / "picked.mp4")
     phone.open(server)
-    phone.limit_network(offline=True)
+    limit_network(phone.browser, offline=True)
     phone.pick(picked)
     phone.until_it_says("Connection lost")
 
     picked.unlink()
     phone.press_what_says("Try now")
     phone.until_it_says("Connection lost")
-    phone.limit_network()
+    limit_network(phone.browser)
 
     phone.until_it_says("Ready in")
 
@@ -293,7 +289,7 @@ def test_a_file_that_goes_after_it_was_picked_is_sent_all_the_same(phone, server
 def test_who_cancels_takes_the_clip_back(phone, server, clips):
     phone.open(server)
     before = len(videos(server))
-    phone.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(phone.browser, upload=SLOW_BYTES_PER_S)
     phone.pick(clips["long"])
     phone.until(lambda: phone.has_sent(5))
     assert len(videos(server)) == before + 1
@@ -310,9 +306,7 @@ def test_everything_can_be_reached_on_a_small_screen(phone, server):
     phone.find('[role="switch"]')[0].click()
     size = {"width": 320, "height": 400, "deviceScaleFactor": 1, "mobile": True}
     phone.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    server_row = phone.until(lambda: [one for one in phone.find('[role="button"]') if "Change" in one.text])[
-        0
-    ]
+    server_row = phone.button("Change")
 
     is_below = "return arguments[0].getBoundingClientRect().bottom > innerHeight"
     assert phone.browser.execute_script(is_below, server_row)

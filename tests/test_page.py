@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dev.client import App
 from dev.clips import make_clip
 from dev.server import Server
-from support.chromium import MISSING, chromium
+from support.chromium import MISSING, chromium, limit_network
 from support.issuer import AUDIENCE, Issuer
 
 PROJECT = Path(__file__).parent.parent
@@ -39,7 +39,6 @@ IPHONE = (
 )
 LONGEST_WAIT_S = 120  # a busy machine encodes twenty seconds in forty
 SLOW_BYTES_PER_S = 100_000
-UNLIMITED = -1
 # As on AWS.
 WITHOUT_EVENTS = f"""
 import sys; sys.path.insert(0, {str(PROJECT / "functions")!r})
@@ -92,15 +91,6 @@ class Page:
             if found.text == label and found.is_displayed()
         ]
         button.click()
-
-    def limit_network(self, *, offline: bool = False, upload: int = UNLIMITED) -> None:
-        limits = {
-            "offline": offline,
-            "latency": 0,
-            "downloadThroughput": UNLIMITED,
-            "uploadThroughput": upload,
-        }
-        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
 
     def video_id(self) -> str:
         return str(self.get("location.hash.slice(1)"))
@@ -200,13 +190,13 @@ def test_a_good_clip_goes_from_the_picker_to_the_player(open_page, server, clips
 
 def test_the_progress_of_the_upload_shows_while_bytes_go(open_page, server, clips):
     page = open_page(server.url)
-    page.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(page.browser, upload=SLOW_BYTES_PER_S)
 
     page.pick(clips["long"])
 
     page.until("/^[1-9]\\d? %$/.test(document.getElementById('share').textContent)")
     assert "Sending to storage" in page.text(".steps .now")
-    page.limit_network()
+    limit_network(page.browser)
     page.until("document.querySelector('.renditions')")
 
 
@@ -261,7 +251,7 @@ def test_many_tabs_leave_the_browser_connections_to_work_with(open_page, server,
 
 def test_an_upload_can_be_cancelled(open_page, server, clips):
     page = open_page(server.url)
-    page.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(page.browser, upload=SLOW_BYTES_PER_S)
     page.pick(clips["long"])
     page.until("parseInt(document.getElementById('share').textContent) > 0")
     video_id = page.video_id()
@@ -489,13 +479,13 @@ def test_a_reload_goes_on_following(open_page, server, clips):
 
 def test_a_reload_while_bytes_go_says_that_the_clip_must_be_chosen_again(open_page, server, clips):
     page = open_page(server.url)
-    page.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(page.browser, upload=SLOW_BYTES_PER_S)
     page.pick(clips["long"])
     page.until("parseInt(document.getElementById('share').textContent) > 0")
 
     page.browser.refresh()  # Chromium asks only who has touched the page
 
-    page.limit_network()
+    limit_network(page.browser)
     page.until_it_says("This upload stopped before the file arrived.")
     assert page.texts("#list li") == ["long.mp4\nWaiting for the file"]
     page.press("Choose the clip again")
@@ -517,14 +507,14 @@ def test_a_clip_that_is_picked_while_the_service_is_down_can_be_tried_again(open
 
 def test_an_upload_survives_a_lost_connection(open_page, server, clips):
     page = open_page(server.url)
-    page.limit_network(upload=SLOW_BYTES_PER_S)
+    limit_network(page.browser, upload=SLOW_BYTES_PER_S)
     page.pick(clips["long"])
     page.until("parseInt(document.getElementById('share').textContent) > 0")
 
-    page.limit_network(offline=True)
+    limit_network(page.browser, offline=True)
     page.until_it_says("Trying again in")
     assert page.get("document.getElementById('connection').classList.contains('lost')")
-    page.limit_network()
+    limit_network(page.browser)
 
     page.until("document.querySelector('.renditions') && !document.querySelector('.encoding')")
     assert len(page.texts("#list li")) == 1

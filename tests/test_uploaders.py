@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dev.client import App
 from dev.clips import make_clip
 from dev.server import Server
-from support.chromium import MISSING, chromium
+from support.chromium import MISSING, chromium, limit_network
 from support.processes import eventually
 from support.snippets import snippets
 
@@ -111,11 +111,6 @@ class Site:
     def pick(self, name: str) -> None:
         self.until("document.querySelector('.filepond--browser') !== null")  # it draws itself a moment later
         self.browser.find_element("css selector", "input[type=file]").send_keys(str(self.folder / name))
-
-    def limit_network(self, *, offline: bool) -> None:
-        limits = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self.browser.execute_cdp_cmd("Network.enable", {})
-        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
 
     def until(self, condition: str) -> None:
         try:
@@ -244,13 +239,13 @@ def test_filepond_shows_why_a_file_was_refused(site, server, number, name, error
 def test_filepond_shows_that_there_is_no_connection(site, server, number):
     code = snippet(server, "FilePond", number).replace("api.upload(file, {", "api.upload(file, { retries: 0,")
     site.open(code, PACKAGES / "node_modules")
-    site.limit_network(offline=True)
+    limit_network(site.browser, offline=True)
     try:
         site.pick("clip.mp4")
 
         site.until(f"{FILEPOND_STATUS}?.textContent === 'The service cannot be reached.'")
     finally:
-        site.limit_network(offline=False)
+        limit_network(site.browser)
 
 
 def test_what_is_taken_back_in_filepond_is_deleted(site, server):

@@ -21,6 +21,7 @@ FLAGS = [
     "window-size=900,900",
 ]
 LONGEST_WAIT_S = 30
+UNLIMITED = -1
 
 
 @contextmanager
@@ -35,3 +36,12 @@ def chromium(*logs: str) -> Iterator[webdriver.Chrome]:
     browser.set_script_timeout(LONGEST_WAIT_S)
     yield browser
     browser.quit()
+
+
+def limit_network(browser: webdriver.Chrome, *, offline: bool = False, upload: int = UNLIMITED) -> None:
+    """Bytes a second that a page may send from now on; without arguments, there is no limit again."""
+    limits = {
+        "offline": offline, "latency": 0, "downloadThroughput": UNLIMITED, "uploadThroughput": upload
+    }  # fmt: skip
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
