@@ -53,6 +53,7 @@ SEARCH = {
     "refs": 1,  # with dia: a seventh less time, VMAF within 0.3 on five clips
     "motion-est": "dia",
 }
+PROGRESS = ("-progress", "pipe:1")  # lines on standard output, twice a second
 BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "color_range": "tv"}
 
 
@@ -141,7 +142,7 @@ def sound_command(
         **{"filter:a": filters, "c:a": "aac", "b:a": bit_rate, "ac": 2},
         **PRIVATE,
     )
-    return compiled(tools, [encoded], "-progress", "pipe:1")
+    return compiled(tools, [encoded], *PROGRESS)
 
 
 def ladder_command(
@@ -194,7 +195,7 @@ def ladder_command(
         shown = copy.filter("trim", start=poster.time_s) if limited else _sought(source, media, poster)
         outputs += _poster(shown or copy, poster)
     # Without -xerror, which would fail on what ffmpeg repairs. Lost frames are counted, damage is logged.
-    return compiled(tools, outputs, "-progress", "pipe:1", level="level+warning")
+    return compiled(tools, outputs, *PROGRESS, level="level+warning")
 
 
 def compiled(tools: MediaTools, outputs: Sequence[object], *options: str, level: str = "error") -> list[str]:

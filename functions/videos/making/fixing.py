@@ -139,7 +139,7 @@ def fix_command(using: MediaTools, plan: _Plan, bit_rate: int) -> list[str]:
         **commands.BT709,
         **commands.PRIVATE,
     )
-    options = ("-progress", "pipe:1", "-filter_complex_threads", str(THREADS))
+    options = (*commands.PROGRESS, "-filter_complex_threads", str(THREADS))
     return commands.compiled(using, [fixed], *options, level="level+verbose")
 
 
