@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any
 
 from videos import __version__
 from videos.policy import (
@@ -53,8 +52,7 @@ def deliver_webhook(delivery: Delivery, service: Service) -> bool:
         done = service.deliveries.retry(delivery, reason, delay_s=pause_s)
     elif outcome is Outcome.DEAD:
         service.deliveries.bury(replace(delivery.letter, attempts=delivery.attempt, reason=reason))
-    took_s = service.monotonic() - began
-    _log(delivery, outcome, answer, reason, duration_ms=round(took_s * 1000), retry_in_s=pause_s)
+    _log(delivery, outcome, answer, reason, service.monotonic() - began, pause_s)
     if outcome is Outcome.DELIVERED:
         late_ms = round((service.now() - delivery.letter.event.at).total_seconds() * 1000)
         metrics.emit({"webhooks_delivered": 1, "to_delivered_ms": late_ms})
@@ -96,7 +94,14 @@ def _pause_s(attempt: int, answer: Answer | None, service: Service) -> int:
     return max(DELIVERY_PAUSES_S[attempt - 1], min(asked_s, longest_s))
 
 
-def _log(delivery: Delivery, outcome: Outcome, answer: Answer | None, reason: str, **times: Any) -> None:
+def _log(
+    delivery: Delivery,
+    outcome: Outcome,
+    answer: Answer | None,
+    reason: str,
+    took_s: float,
+    pause_s: int | None,
+) -> None:
     log = logs.logger.info if outcome is Outcome.DELIVERED else logs.logger.warning
     log(
         logs.WEBHOOK,
@@ -106,5 +111,6 @@ def _log(delivery: Delivery, outcome: Outcome, answer: Answer | None, reason: st
         outcome=outcome,
         status=answer and answer.status,
         reason=reason,
-        **times,
+        duration_ms=round(took_s * 1000),
+        retry_in_s=pause_s,
     )
