@@ -13,8 +13,8 @@ SDR = {"color_primaries": "bt709", "color_transfer": "bt709", "color_space": "bt
 SHORT = {"seconds": 0.5, "sound": False, "size": "720x1280"}
 
 
-def sets(path: Path, codec: str = "h264") -> tuple[ParameterSet, ...]:
-    return read_parameter_sets(path, 0, codec, TOOLS)
+def sets(path: Path, codec: str = "h264", *, in_samples: bool = True) -> tuple[ParameterSet, ...]:
+    return read_parameter_sets(path, 0, codec, TOOLS, in_samples=in_samples)
 
 
 def test_h264_in_the_sample_description(clip):
@@ -53,6 +53,15 @@ def test_a_set_in_the_samples_is_found_beside_that_of_the_description(clip, tmp_
     both = rewrap(joined, tmp_path / "both.mp4", before=("-r", "30"))
 
     assert [found.color_range for found in sets(both, name)] == ["tv", "pc"]
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "h264"), ("libx265", "hevc")])
+def test_where_samples_have_none_that_of_the_description_is_read_without_them(clip, codec, name):
+    plain = clip(**SHORT, codec=codec)
+
+    [found] = sets(plain, name, in_samples=False)
+
+    assert [found] == list(sets(plain, name))
 
 
 @pytest.mark.parametrize(("pixels", "depth_and_chroma"), [("yuv420p10le", (10, 1)), ("yuv444p", (8, 3))])

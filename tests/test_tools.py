@@ -40,7 +40,7 @@ def every_command(source: Path, media: Media, folder: Path) -> dict[str, list[st
         "tracks": ffprobe.tracks_command(TOOLS, source),
         "readable packets": ffprobe.count_command(TOOLS, source, 0),
         "streams": ffprobe.streams_command(TOOLS, source),
-        "parameter sets": parameter_sets.trace_command(TOOLS, source, 0, "h264"),
+        "parameter sets": parameter_sets.trace_command(TOOLS, source, 0, "h264", in_samples=True),
         "keyframes": ffprobe.keyframes_command(TOOLS, source, 0),
         "loudness": loudness.loudness_command(TOOLS, source, 1),
         "copy": commands.copy_command(TOOLS, source, media, folder / "copy"),

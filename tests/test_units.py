@@ -70,8 +70,31 @@ def test_messages_are_looked_for_at_keyframes_after_the_first(tmp_path, codec, m
     assert (first.messages, later.messages, between.messages) == (False, True, False)
 
 
-def test_without_lengths_nothing_is_known_to_be_closed(tmp_path):
-    assert not read_units(tmp_path / "none", [], "h264", 0).closed_gops
+@pytest.mark.parametrize(
+    ("codec", "parameter_set", "keyframe"),
+    [("h264", H264_SPS, H264_IDR), ("h264", H264_PPS, H264_IDR), ("hevc", SPS, IDR)],
+)
+def test_parameter_sets_in_samples_are_seen_wherever_they_are(tmp_path, codec, parameter_set, keyframe):
+    none = read(tmp_path, [keyframe], [1], codec=codec)
+    in_the_last = read(tmp_path, [keyframe], [1], [1, parameter_set], codec=codec)
+
+    assert (none.sets, in_the_last.sets) == (False, True)
+
+
+@pytest.mark.parametrize("sample", [bytes([3, H264_IDR, 0x80]), bytes([2, H264_IDR, 0x80, 0]), bytes(3)])
+def test_samples_that_are_not_whole_units_may_have_parameter_sets(tmp_path, sample):
+    path = tmp_path / "samples"
+    path.write_bytes(bytes(4) + sample)
+    known = Packet(stream_index=0, pos=4, size=len(sample), flags="K__")
+
+    assert read_units(path, [known], "h264", 1).sets
+    assert read_units(path, [Packet(stream_index=0, size=3)], "h264", 1).sets
+
+
+def test_without_lengths_nothing_is_known_to_be_closed_or_without_parameter_sets(tmp_path):
+    units = read_units(tmp_path / "none", [], "h264", 0)
+
+    assert (units.closed_gops, units.sets) == (False, True)
 
 
 # RASL pictures refer to pictures before their CRA picture (H.265, 8.1.3): only a decoder that began there

@@ -80,9 +80,9 @@ class ParameterSet:
 
 
 def read_parameter_sets(
-    path: Path, stream_index: int, codec: str, using: MediaTools
+    path: Path, stream_index: int, codec: str, using: MediaTools, *, in_samples: bool
 ) -> tuple[ParameterSet, ...]:
-    """The distinct sets, in order. Raises as ``tools.run``."""
+    """The distinct sets, in order; those in samples only if there are any. Raises as ``tools.run``."""
     found: dict[ParameterSet, None] = {}
     fields: dict[str, int] = {}
 
@@ -95,17 +95,22 @@ def read_parameter_sets(
                 found[made] = None
             fields = {}
 
-    tools.run(trace_command(using, path, stream_index, codec), timeout_s=PROBE_TIMEOUT_S, on_complaint=read)
+    command = trace_command(using, path, stream_index, codec, in_samples=in_samples)
+    tools.run(command, timeout_s=PROBE_TIMEOUT_S, on_complaint=read)
     if made := _parameter_set(fields, codec):
         found[made] = None
     return tuple(found)
 
 
-def trace_command(using: MediaTools, path: Path, stream_index: int, codec: str) -> list[str]:
+def trace_command(
+    using: MediaTools, path: Path, stream_index: int, codec: str, *, in_samples: bool
+) -> list[str]:
+    """Without ``in_samples``, no sample is read: of a clip of 60 s, that takes 5 ms instead of 70."""
     traced = f"filter_units=pass_types={UNIT_TYPE[codec]},trace_headers"
     copied = ["-map", f"0:{stream_index}", "-c", "copy", "-bsf:v", traced, "-f", "null", "-"]
     quiet = [using.ffmpeg, "-hide_banner", "-nostdin", "-nostats", *safe_input()]
-    return [*quiet, "-v", "info", "-ignore_editlist", "1", "-i", str(path), *copied]
+    no_sample = [] if in_samples else ["-nofind_stream_info", "-t", "0"]
+    return [*quiet, "-v", "info", "-ignore_editlist", "1", *no_sample, "-i", str(path), *copied]
 
 
 def _parameter_set(fields: dict[str, int], codec: str) -> ParameterSet | None:

@@ -119,7 +119,10 @@ def _parse(index: Index, using: MediaTools) -> _Parsed:
     with ThreadPoolExecutor() as threads:
         reading = threads.submit(ffprobe.read_streams, path, using)
         if video and video.codec_name in CODECS and index.packets_of(video):
-            tracing = threads.submit(read_parameter_sets, path, video.index, video.codec_name, using)
+            in_samples = index.units_of(video).sets or index.track(video).descriptions > 1
+            tracing = threads.submit(
+                read_parameter_sets, path, video.index, video.codec_name, using, in_samples=in_samples
+            )
             try:
                 frames = ffprobe.decode_keyframes(path, video.index, using, most=1)
                 with suppress(BadMedia):  # odd headers do not make bad pictures

@@ -35,6 +35,8 @@ class Units:
             pictures, whose references are not in the file, and frames not output yet (C.5.2.2).
         bare_ends: no end of sequence holds more than its header. It would stay in a copy.
         messages: keyframes after the first have SEI messages, which may change how they are shown.
+        sets: samples may have parameter sets, beside those of the decoder configuration. True where the
+            lengths of the units make no sense.
     """
 
     faults: tuple[str, ...] = ()
@@ -42,13 +44,14 @@ class Units:
     skipped: int = 0
     bare_ends: bool = True
     messages: bool = False
+    sets: bool = True
 
 
 def read_units(path: Path, packets: Sequence[Packet], codec: str, length_bytes: int) -> Units:
     """Read every sample of a track. ``length_bytes`` is the size of the length field before each unit."""
     if not length_bytes:  # Annex B, or unknown to ffprobe
         return Units(closed_gops=False)
-    closed_gops, bare_ends, messages, skipped, sets = True, True, False, 0, 0
+    closed_gops, bare_ends, messages, whole, skipped, sets = True, True, False, True, 0, 0
     starts, skipping = True, False  # a recording starts here; its RASL pictures are skipped
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         for number, packet in enumerate(packets):
@@ -56,6 +59,7 @@ def read_units(path: Path, packets: Sequence[Packet], codec: str, length_bytes: 
             types = [head >> 1 & 0x3F if codec == "hevc" else head & 0x1F for head, _ in units]
             if len(types) > MAX_UNITS_A_SAMPLE:
                 return Units((f"A sample has more than {MAX_UNITS_A_SAMPLE:,} NAL units.",))
+            whole &= sum(size_bytes + length_bytes for _, size_bytes in units) == packet.size
             if number and packet.is_keyframe:
                 messages |= not (HEVC_MESSAGES if codec == "hevc" else H264_MESSAGES).isdisjoint(types)
             if codec == "h264":
@@ -74,7 +78,13 @@ def read_units(path: Path, packets: Sequence[Packet], codec: str, length_bytes: 
                 skipped += skipping and not HEVC_RASL.isdisjoint(types)
             if sets > MAX_PARAMETER_SETS:
                 return Units((f"The video has more than {MAX_PARAMETER_SETS:,} parameter sets.",))
-    return Units(closed_gops=closed_gops, skipped=skipped, bare_ends=bare_ends, messages=messages)
+    return Units(
+        closed_gops=closed_gops,
+        skipped=skipped,
+        bare_ends=bare_ends,
+        messages=messages,
+        sets=bool(sets) or not whole,
+    )
 
 
 def _heads(data: mmap, packet: Packet, length_bytes: int) -> Iterator[tuple[int, int]]:
