@@ -235,6 +235,7 @@ def keyframes_command(
     return _command(
         using,
         source,
+        "-nofind_stream_info",  # which decodes the first frames in vain
         "-read_intervals",
         ",".join(f"{start}%+#{most}" for start in starts),
         "-ignore_editlist",
