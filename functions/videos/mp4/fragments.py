@@ -20,7 +20,7 @@ Source: ISO/IEC 14496-12 for the boxes, RFC 8216 for the HLS requirements.
 """
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from videos.errors import ToolFailed
 from videos.model import Segments
-from videos.mp4.boxes import box, boxes
+from videos.mp4.boxes import box, boxes, head
 from videos.mp4.moov import Chunk, for_fragments, indexed
 from videos.mp4.movie import (
     DATA_OFFSET,
@@ -89,13 +89,17 @@ def put_index_first(written: Path, to: Path) -> Rendition:
         ToolFailed: ffmpeg does not support ``hybrid_fragmented``; it needs version 7.1 or newer.
     """
     try:
-        _, _, (_, media), (_, index) = boxes(written.read_bytes())
-        (_, inner_brand), (_, inner_index), *halves = boxes(media)
+        _, _, (_, media), (_, moov) = boxes(memoryview(written.read_bytes()))
+        (_, inner_brand), (_, inner_moov), *halves = boxes(media)
     except ValueError:
         raise ToolFailed(
             "ffmpeg wrote no fragments.", suggestions=["Set FFMPEG to version 7.1 or newer."]
         ) from None
-    whole = [box(*moof) + box(*mdat) for moof, mdat in zip(halves[::2], halves[1::2], strict=True)]
+    index, inner_index = bytes(moov), bytes(inner_moov)
+    sizes = [
+        16 + len(moof) + len(mdat) for (_, moof), (_, mdat) in zip(halves[::2], halves[1::2], strict=True)
+    ]
+    whole = [media[begin:end] for begin, end in pairwise(accumulate([len(media) - sum(sizes), *sizes]))]
     by_type = tracks(index)
     picture, sound = by_type[PICTURE], by_type.get(SOUND)
     frames = [frame for fragment in whole for frame in samples(fragment, picture)]
@@ -103,7 +107,7 @@ def put_index_first(written: Path, to: Path) -> Rendition:
     segments_of_frames = _cut(frames, picture)
     cuts_s = _cuts_s(segments_of_frames, picture)
     audio_from_s = audio_until_s = 0.0
-    audio: list[list[Sample]] = [[] for _ in segments_of_frames]
+    audio: Sequence[Sequence[Sample]] = [[] for _ in segments_of_frames]
     if sound and heard:
         audio_from_s = sound.shown_s(heard[0].at)
         audio_until_s = sound.shown_s(heard[-1].at + heard[-1].duration)
@@ -115,12 +119,13 @@ def put_index_first(written: Path, to: Path) -> Rendition:
             zip(segments_of_frames, audio, pairwise(cuts_s), strict=True), 1
         )
     ]
-    init = box(b"ftyp", inner_brand) + for_fragments(inner_index, by_type)
+    init = box(b"ftyp", bytes(inner_brand)) + for_fragments(inner_index, by_type)
     front = box(b"ftyp", PLAIN_MP4)
     init_at = len(front) + len(indexed(index, _chunks(fragments, 0))) + 8
     chunks = _chunks(fragments, init_at + len(init))
-    data = (fragment.data for fragment in fragments)
-    to.write_bytes(front + indexed(index, chunks) + box(b"mdat", init, *data))
+    data = [init, *(fragment.data for fragment in fragments)]
+    with to.open("wb") as file:
+        file.writelines([front, indexed(index, chunks), head(b"mdat", sum(map(len, data))), *data])
     if heard:  # the first segment also has the audio before the video
         cuts_s[0] = min(cuts_s[0], max(audio_from_s, 0.0))
     segments = Segments(
@@ -194,17 +199,19 @@ def _parts(
 
 def _split(
     found: Sequence[Sample], times_s: Sequence[float], begins_s: Sequence[float]
-) -> list[list[Sample]]:
-    """The samples from each time on until the next; those before all of them are in the first part."""
-    parts: list[list[Sample]] = [[] for _ in begins_s]
-    for sample, time_s in zip(found, times_s, strict=True):
-        parts[max(0, bisect_right(begins_s, time_s + NEAR_S) - 1)].append(sample)
-    return parts
+) -> list[Sequence[Sample]]:
+    """The samples from each time on until the next; those before all of them are in the first part.
+
+    ``times_s`` never goes back.
+    """
+    begins = [bisect_left(times_s, begin_s, key=lambda time_s: time_s + NEAR_S) for begin_s in begins_s[1:]]
+    return [found[begin:end] for begin, end in pairwise([0, *begins, len(found)])]
 
 
 def _times_s(found: Iterable[Sample], track: Track) -> list[float]:
     """When each sample is presented."""
-    return [track.shown_s(sample.at + sample.delay) for sample in found]
+    shown_s = track.shown_s
+    return [shown_s(at + delay) for at, delay, *_ in found]
 
 
 def _fragment(
@@ -236,8 +243,8 @@ def _fragment(
         ]
         for track in present
     }
-    data = (sample.data for _, found in runs for sample in found)
-    return _Fragment(moof(at) + box(b"mdat", *data), chunks)
+    data = [sample.data for _, found in runs for sample in found]
+    return _Fragment(b"".join([moof(at), head(b"mdat", sum(sizes)), *data]), chunks)
 
 
 def _traf(track: Track, runs: Sequence[Run]) -> Callable[[int], bytes]:

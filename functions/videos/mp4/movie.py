@@ -66,7 +66,7 @@ class Sample(NamedTuple):
     at: int
     delay: int
     duration: int
-    data: bytes
+    data: memoryview
     flags: int = 0
 
     @property
@@ -74,7 +74,7 @@ class Sample(NamedTuple):
         return not self.flags & NOT_A_KEYFRAME
 
 
-def samples(fragment: bytes, track: Track) -> list[Sample]:
+def samples(fragment: memoryview, track: Track) -> list[Sample]:
     """The samples of a track in a fragment (moof and mdat)."""
     found: list[Sample] = []
     for traf in trafs(fragment, track):
@@ -103,7 +103,7 @@ def samples(fragment: bytes, track: Track) -> list[Sample]:
     return found
 
 
-def trafs(fragment: bytes, track: Track) -> list[bytes]:
+def trafs(fragment: memoryview, track: Track) -> list[memoryview]:
     """The traf boxes of a track in a moof: one, or none if it has no samples there."""
     inside = boxes(find(fragment, b"moof"))
     return [body for kind, body in inside if kind == b"traf" and find(body, b"tfhd")[4:8] == track.id]
