@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -501,6 +502,24 @@ def test_a_tool_has_limits_of_cpu_time_file_size_and_open_files():
     assert cpu_s == (most_s, most_s)
     assert file_bytes == (1024**3, 1024**3)
     assert files == (64, 64)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux does a process choose its processors")
+@pytest.mark.parametrize("on_one_processor", [False, True])
+def test_a_tool_is_kept_on_one_processor_if_that_is_asked_for(on_one_processor):
+    ours = len(os.sched_getaffinity(0))
+    expected = 1 if on_one_processor else ours
+    until = f"while len(os.sched_getaffinity(0)) != {expected}: time.sleep(0.01)"
+
+    run(python(f"import os, time\n{until}"), timeout_s=5, on_one_processor=on_one_processor)
+
+    assert len(os.sched_getaffinity(0)) == ours
+
+
+def test_a_tool_that_cannot_be_kept_on_one_processor_runs_on_several(monkeypatch):
+    monkeypatch.setattr(os, "sched_setaffinity", Mock(side_effect=PermissionError), raising=False)
+
+    assert run(shell("echo fine"), timeout_s=5, on_one_processor=True) == "fine\n"
 
 
 @LIMITS

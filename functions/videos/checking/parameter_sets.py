@@ -96,7 +96,7 @@ def read_parameter_sets(
             fields = {}
 
     command = trace_command(using, path, stream_index, codec, in_samples=in_samples)
-    tools.run(command, timeout_s=PROBE_TIMEOUT_S, on_complaint=read)
+    tools.run(command, timeout_s=PROBE_TIMEOUT_S, on_one_processor=True, on_complaint=read)
     if made := _parameter_set(fields, codec):
         found[made] = None
     return tuple(found)

@@ -173,7 +173,7 @@ def _copy(folder: Path, media: Media, to: Path, using: MediaTools) -> None:
 
     def copy(*, tagged: bool) -> None:
         command = commands.copy_command(using, folder / "source", media, to, tagged=tagged)
-        tools.run(command, timeout_s=COPY_TIMEOUT_S)
+        tools.run(command, timeout_s=COPY_TIMEOUT_S, on_one_processor=True)
 
     try:
         copy(tagged=not media.tagged)
