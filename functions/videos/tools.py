@@ -115,13 +115,14 @@ def run(
         ToolFailed: the tool is missing or was killed; a retry may succeed.
     """
     name = Path(command[0]).name
-    with tempfile.TemporaryFile() as errors:
+    # Not by a pipe: ffprobe writes each packet by itself, and would wake us up for each.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if on_line else output,
                 stderr=errors,
                 env={"LC_ALL": "C"},
                 process_group=0,  # a Ctrl-C in the terminal must not reach the tool
@@ -143,12 +144,15 @@ def run(
         timer = threading.Timer(timeout_s, stop)
         timer.start()
         try:
-            printed = _read(process, on_line)
+            if on_line:
+                _tell(process, on_line)
             status = process.wait()
         finally:
             timer.cancel()
             process.kill()
             process.wait()
+        output.seek(0)
+        printed = output.read().decode(errors="replace")
         if on_complaint:
             errors.seek(0)
             for line in errors:
@@ -173,14 +177,11 @@ def run(
     return printed
 
 
-def _read(process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> str:
+def _tell(process: subprocess.Popen[bytes], on_line: Callable[[str], None]) -> None:
     assert process.stdout
     with process.stdout as stdout:
-        if on_line is None:
-            return stdout.read().decode(errors="replace")
         for line in stdout:
             on_line(line.decode(errors="replace").strip())
-    return ""
 
 
 def _limit(pid: int, memory_bytes: int, timeout_s: float) -> None:
