@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -101,8 +102,14 @@ class _Request(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_PUT(self) -> None:
-        self.aws.objects[self._key()] = self._body()
-        self._send(b"")
+        if source := unquote(self.headers.get("X-Amz-Copy-Source", "")):
+            self.aws.objects[self._key()] = self.aws.objects[source.removeprefix(f"{BUCKET}/")]
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            copied = f"<LastModified>{now}</LastModified><ETag>&quot;e&quot;</ETag>"
+            self._send(f"<CopyObjectResult>{copied}</CopyObjectResult>".encode())
+        else:
+            self.aws.objects[self._key()] = self._body()
+            self._send(b"")
 
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")

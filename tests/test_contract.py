@@ -31,7 +31,7 @@ from support.samples import (
     ticket_for,
 )
 from videos.errors import LostRace, QuotaExceeded, Unavailable, UnknownVideo
-from videos.model import State, Video
+from videos.model import State, StoredObject, Video
 from videos.ports import Change, Job, KeyedAnswer, Page, Ticket
 from videos.stores.aws.dynamodb import DynamoVideos
 from videos.stores.aws.eventbridge import EventBridgeAnnouncements
@@ -157,6 +157,49 @@ def test_readers_see_either_the_old_object_or_the_new_one(rig, tmp_path):
         return "whole"
 
     assert at_once(work, threads=4) == ["whole"] * 4
+
+
+def test_a_copy_has_the_same_bytes_and_stays_when_its_source_goes(rig, tmp_path):
+    source = rig.storage.save(in_a_file(tmp_path, b"12345"), "uploads/v1", content_type=MP4)
+
+    copied = rig.storage.copy(source, "sources/v1/a/über uns +1", content_type=MP4)
+    rig.storage.save(in_a_file(tmp_path, b"another"), "uploads/v1", content_type=MP4)
+    rig.storage.delete("uploads/v1")
+
+    assert (copied.key, copied.size_bytes) == ("sources/v1/a/über uns +1", 5)
+    assert rig.storage.fetch(copied.key, tmp_path / "fetched").etag == copied.etag
+    assert (tmp_path / "fetched").read_bytes() == b"12345"
+
+
+def test_an_object_that_was_replaced_is_not_copied(strict_rig, tmp_path):
+    source = strict_rig.storage.save(in_a_file(tmp_path, b"the first"), "uploads/v1", content_type=MP4)
+    strict_rig.storage.save(in_a_file(tmp_path, b"the other"), "uploads/v1", content_type=MP4)
+
+    with pytest.raises(FileNotFoundError):
+        strict_rig.storage.copy(source, "sources/v1/a/source", content_type=MP4)
+
+    assert list(strict_rig.storage.keys("sources/")) == []
+
+
+def test_an_object_that_was_deleted_is_not_copied(rig, tmp_path):
+    source = rig.storage.save(in_a_file(tmp_path, b"12345"), "uploads/v1", content_type=MP4)
+    rig.storage.delete("uploads/v1")
+
+    with pytest.raises(FileNotFoundError):
+        rig.storage.copy(source, "sources/v1/a/source", content_type=MP4)
+
+    assert list(rig.storage.keys("sources/")) == []
+
+
+def test_a_copy_replaces_what_was_there(rig, tmp_path):
+    source = rig.storage.save(in_a_file(tmp_path, b"12345"), "uploads/v1", content_type=MP4)
+    rig.storage.save(in_a_file(tmp_path, b"of before"), "sources/v1/a/source", content_type=MP4)
+
+    for _ in range(2):
+        rig.storage.copy(source, "sources/v1/a/source", content_type=MP4)
+
+    rig.storage.fetch("sources/v1/a/source", tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == b"12345"
 
 
 def test_keys_are_listed_by_prefix(rig, tmp_path):
@@ -1165,8 +1208,10 @@ def dead_backend(request, tmp_path) -> SimpleNamespace:
     )
 
 
+AN_OBJECT = StoredObject(key="uploads/v1", size_bytes=5, etag="e", stored_at=NOON)
 STORAGE_USES = {
     "save": lambda storage: storage.save(Path(__file__), "key", content_type=MP4),
+    "copy": lambda storage: storage.copy(AN_OBJECT, "key", content_type=MP4),
     "ping": lambda storage: storage.ping(),
 }
 VIDEOS_USES = {

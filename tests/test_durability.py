@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -98,7 +99,8 @@ def test_an_object_whose_folder_vanishes_at_every_try_makes_storage_unavailable(
         storage.save(file, "uploads/v1", content_type=MP4)
 
 
-def test_an_object_is_synced_before_its_rename_and_the_folder_after_it(storage, file, tmp_path, monkeypatch):
+def watch_syncs(monkeypatch, tmp_path) -> list[str]:
+    """What is synced and renamed from now on, in order."""
     done = []
     fsync, rename = os.fsync, Path.rename
     names = {"objects/outputs/v1": "its folder", "objects/outputs": "above", "objects": "above", "": "above"}
@@ -110,11 +112,38 @@ def test_an_object_is_synced_before_its_rename_and_the_folder_after_it(storage, 
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", lambda path, to: [done.append("renamed"), rename(path, to)][1])
+    return done
+
+
+def test_an_object_is_synced_before_its_rename_and_the_folder_after_it(storage, file, tmp_path, monkeypatch):
+    done = watch_syncs(monkeypatch, tmp_path)
 
     storage.save(file, "outputs/v1/720p.mp4", content_type=MP4)
 
     assert done[:2] == ["the file", "renamed"]
     assert sorted(done[2:]) == ["above", "above", "above", "its folder"]
+
+
+def test_a_copy_is_a_link_where_the_disk_has_links_else_a_file(storage, file, tmp_path, monkeypatch):
+    source = storage.save(file, "uploads/v1", content_type=MP4)
+
+    linked = storage.copy(source, "sources/v1/a/source", content_type=MP4)
+    monkeypatch.setattr(Path, "hardlink_to", Mock(side_effect=OSError(errno.EPERM, "no links")))
+    copied = storage.copy(source, "sources/v1/b/source", content_type=MP4)
+
+    inodes = [storage.path(one.key).stat().st_ino for one in (source, linked, copied)]
+    assert inodes[0] == inodes[1] != inodes[2]
+    assert storage.path(copied.key).read_bytes() == b"12345"
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_copy_is_synced_before_its_rename_and_the_folder_after_it(storage, file, tmp_path, monkeypatch):
+    source = storage.save(file, "uploads/v1", content_type=MP4)
+    done = watch_syncs(monkeypatch, tmp_path)
+
+    storage.copy(source, "outputs/v1/source", content_type=MP4)
+
+    assert done == ["renamed", "the file", "renamed", "its folder", "above", "above"]
 
 
 def test_a_full_disk_raises_storage_full_and_keeps_the_old_object(storage, file, tmp_path, monkeypatch):

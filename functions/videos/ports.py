@@ -100,6 +100,9 @@ class Storage(Protocol):
     def save(self, file: Path, key: str, *, content_type: str) -> StoredObject:
         """Store ``file`` atomically: readers see either the old object or the new one."""
 
+    def copy(self, source: StoredObject, key: str, *, content_type: str) -> StoredObject:
+        """Copy an object within storage. Raises FileNotFoundError if it was deleted or replaced."""
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Every key that starts with ``prefix``; possibly none."""
 
@@ -189,11 +192,7 @@ class Videos(Protocol):
         """
 
     def count(self, counted: Sequence[tuple[Change, Mapping[str, int]]]) -> list[Change]:
-        """Add the counts of each change to the counters of its time, unless that was done before.
-
-        Returns:
-            The changes that were counted now.
-        """
+        """Add the counts of each change to the counters of its time. Returns those not counted before."""
 
     def counted(self, back: timedelta) -> Mapping[str, int]:
         """The counters of the last ``back``, rounded to ``counters.SLOT``; reads no videos."""

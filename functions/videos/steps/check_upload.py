@@ -3,6 +3,7 @@
 What breaks the spec and is to be fixed is only queued: there is nothing to copy yet.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -88,11 +89,10 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
             checked = write(rejected.to(State.REJECTED, at=service.now(), problems=violations), service)
         else:
             assert media
-            made = MadeFiles(()) if fixes else _copy(folder, media, video, service)
-            taken, _ = video.attempt_prefixes
-            stored = service.storage.save(
-                folder / "source", f"{taken}source", content_type=video.content_type
-            )
+            with ThreadPoolExecutor(1) as beside:
+                taking = beside.submit(_take, folder, source, video, service)
+                made = MadeFiles(()) if fixes else _copy(folder, media, video, service)
+                taken = taking.result()
             outputs = store(made.files, video, service)
             service.jobs.put(video.id)
             now = service.now()
@@ -102,7 +102,7 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
                 recover_at=now + service.queue_timeout,
                 attempt="",
                 exhausted=0,
-                source=replace(source, key=stored.key, etag=stored.etag),
+                source=replace(source, key=taken.key, etag=taken.etag),
                 media=media,
                 warnings=warnings(media, fixes),
                 fixes=fixes,
@@ -114,6 +114,16 @@ def _check(video: Video, source: StoredObject, service: Service) -> Video:
             checked = write(queued, service)
     service.storage.delete(video.inbox_key)
     return checked
+
+
+def _take(folder: Path, source: StoredObject, video: Video, service: Service) -> StoredObject:
+    """Store what was checked under a key of its own. Storage copies it by itself, while it is still there."""
+    prefix, _ = video.attempt_prefixes
+    key = f"{prefix}source"
+    try:
+        return service.storage.copy(source, key, content_type=video.content_type)
+    except FileNotFoundError:
+        return service.storage.save(folder / "source", key, content_type=video.content_type)
 
 
 def _copy(folder: Path, media: Media, video: Video, service: Service) -> MadeFiles:

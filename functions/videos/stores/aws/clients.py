@@ -77,7 +77,8 @@ def translate_errors(service: str, key: str = "") -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if key and code in ("NoSuchKey", "404"):  # HEAD has no body, hence no better code
+        # HEAD has no body, hence no better code; a copy has the condition that its source was not replaced.
+        if key and code in ("NoSuchKey", "404", "PreconditionFailed"):
             raise FileNotFoundError(f"No such object: {key}") from None
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
         throttled = "Throttl" in code or "Exceeded" in code

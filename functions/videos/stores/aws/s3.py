@@ -104,6 +104,24 @@ class S3Storage:
         now = datetime.now(UTC).replace(microsecond=0)
         return StoredObject(key=key, size_bytes=size_bytes, etag=_unquoted(answer["ETag"]), stored_at=now)
 
+    def copy(self, source: StoredObject, key: str, *, content_type: str) -> StoredObject:
+        with translate_errors("S3", source.key):
+            answer = self._s3.copy_object(
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": source.key},
+                CopySourceIfMatch=f'"{source.etag}"',
+                MetadataDirective="REPLACE",
+                TaggingDirective="REPLACE",  # copying tags would need permissions of its own
+                ContentType=content_type,
+            )["CopyObjectResult"]
+        return StoredObject(
+            key=key,
+            size_bytes=source.size_bytes,
+            etag=_unquoted(answer["ETag"]),
+            stored_at=answer["LastModified"],
+        )
+
     def keys(self, prefix: str) -> Iterator[str]:
         with translate_errors("S3"):
             pages = self._s3.get_paginator("list_objects_v2")

@@ -83,6 +83,21 @@ class FolderStorage:
             shutil.copyfileobj(source, upload, 1024**2)
             return upload.commit()
 
+    def copy(self, source: StoredObject, key: str, *, content_type: str) -> StoredObject:  # noqa: ARG002
+        part = self._incoming / uuid4().hex
+        with translate_errors():
+            make_folder(part.parent)
+        try:
+            if self.fetch(source.key, part).etag != source.etag:
+                raise FileNotFoundError(f"Something else is at {source.key!r} by now.")
+            with translate_errors(), part.open("rb") as file:
+                os.fsync(file.fileno())
+                _put_in_place(part, self.path(key), Permit(key, 0, sys.maxsize))
+                return _stored(key, os.fstat(file.fileno()))
+        finally:
+            with translate_errors():
+                part.unlink(missing_ok=True)
+
     def keys(self, prefix: str) -> Iterator[str]:
         folder, _, _ = prefix.rpartition("/")
         start = self.path(folder) if folder else self._objects
@@ -166,44 +181,47 @@ class Upload:
         with translate_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._put_in_place()
+            _put_in_place(self._part, self._path, self._permit)
             return _stored(self._permit.key, os.fstat(self._file.fileno()))
 
-    def _put_in_place(self) -> None:
-        folder = self._path.parent
-        for _ in range(MAX_RENAMES):
-            new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-            try:
-                make_folder(folder)
-                self._rename()
-                break
-            except (FileNotFoundError, FileExistsError):
-                if not self._permit.may_replace and self._path.exists():
-                    raise already_there(self._permit.key) from None
-                # Another thread removed the empty folder: retry. A missing part file is an error.
-                if not self._part.exists():
-                    raise
-        else:
-            raise Unavailable(
-                f"The folder of {self._permit.key!r} cannot be created.",
-                suggestions=["Check the data folder: a file may be where a folder should be."],
-            )
-        for changed in {folder, *(created.parent for created in new)}:
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                sync(changed)
 
-    def _rename(self) -> None:
-        if self._permit.may_replace:
-            self._part.rename(self._path)
-            return
+def _put_in_place(part: Path, path: Path, permit: Permit) -> None:
+    """Move a file that is whole to its place, durably."""
+    folder = path.parent
+    for _ in range(MAX_RENAMES):
+        new = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         try:
-            self._path.hardlink_to(self._part)  # unlike a rename, it fails if there is a file
+            make_folder(folder)
+            _rename(part, path, permit)
+            break
         except (FileNotFoundError, FileExistsError):
-            raise
-        except OSError:  # a file system without hard links
-            if self._path.exists():
-                raise FileExistsError from None
-            self._part.rename(self._path)
+            if not permit.may_replace and path.exists():
+                raise already_there(permit.key) from None
+            # Another thread removed the empty folder: retry. A missing part file is an error.
+            if not part.exists():
+                raise
+    else:
+        raise Unavailable(
+            f"The folder of {permit.key!r} cannot be created.",
+            suggestions=["Check the data folder: a file may be where a folder should be."],
+        )
+    for changed in {folder, *(created.parent for created in new)}:
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            sync(changed)
+
+
+def _rename(part: Path, path: Path, permit: Permit) -> None:
+    if permit.may_replace:
+        part.rename(path)
+        return
+    try:
+        path.hardlink_to(part)  # unlike a rename, it fails if there is a file
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError from None
+        part.rename(path)
 
 
 def _stored(key: str, found: os.stat_result) -> StoredObject:
