@@ -86,11 +86,13 @@ def test_dead_webhooks_are_listed_with_their_reason_and_redriven(tmp_path):
     service = wiring.make_service({"STORAGE_MODE": "local", "LOCAL_FOLDER": str(tmp_path)})
     assert service.deliveries
     service.deliveries.bury(Letter(event=an_event("v1", 3), attempts=10, reason="It answered 503."))
+    letters.bury_text(service.deliveries, "\x1b[31mno letter")
 
+    stays = "'\\x1b[31mno letter': a malformed webhook message, which stays there\n"
     listed = run(tmp_path, "--list")
-    assert listed == "v1: webhook video.playable (v1-3), 10 attempts: It answered 503.\n"
+    assert listed == f"v1: webhook video.playable (v1-3), 10 attempts: It answered 503.\n{stays}"
     assert run(tmp_path) == f"{listed}Re-queued: 0; webhooks: 1\n"
-    assert run(tmp_path) == "Re-queued: 0\n"
+    assert run(tmp_path) == f"{stays}Re-queued: 0\n"
     delivery = letters.receive(service.deliveries)
     assert delivery
     assert '"attempts":0' in delivery.job.video_id

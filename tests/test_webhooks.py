@@ -262,6 +262,16 @@ def test_a_dead_letter_that_is_redriven_has_all_its_attempts_again(told, receive
     assert told.deliveries.redrive() == 0
 
 
+def test_a_malformed_dead_letter_is_shown_as_it_is_and_stays(told, clock):
+    letters.bury_text(told.deliveries, "{no letter")
+    told.deliveries.bury(Letter(event=an_event("v1", 3), attempts=10, reason="It answered 503."))
+
+    assert "{no letter" in told.deliveries.dead()
+    assert told.deliveries.redrive() == 1
+    clock.advance(minutes=1)
+    assert told.deliveries.dead() == ["{no letter"]
+
+
 def test_each_attempt_is_one_line_with_what_happened(told, receiver, clock, lines, emitted):
     statuses = iter([500, 204])
     receiver.behave = lambda *_: next(statuses)

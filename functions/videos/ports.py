@@ -342,8 +342,8 @@ class Deliveries(Protocol):
     def bury(self, letter: Letter) -> None:
         """Add a letter to the dead-letter queue. Durable once this returns."""
 
-    def dead(self, *, limit: int = 10) -> list[Letter]:
-        """Letters in the dead-letter queue; they stay there."""
+    def dead(self, *, limit: int = 10) -> list[Letter | str]:
+        """Letters in the dead-letter queue; they stay there. A malformed one is its raw text."""
 
     def redrive(self) -> int:
-        """Deliver every dead letter again, as if it was never attempted; returns how many."""
+        """Deliver dead letters again, as if never attempted; returns how many. Malformed ones stay."""

@@ -43,6 +43,15 @@ def receive(deliveries: Deliveries, *, retries_only: bool = False) -> Message | 
     return None
 
 
+def bury_text(deliveries: Deliveries, text: str) -> None:
+    """Add a message that is no letter to the dead-letter queue."""
+    if isinstance(deliveries, SqliteDeliveries):
+        deliveries.queue.bury(text)
+    else:
+        assert isinstance(deliveries, SqsDeliveries)
+        deliveries._sqs.send_message(QueueUrl=deliveries._dead_letter_url or "", MessageBody=text)
+
+
 def done(deliveries: Deliveries, message: Message) -> None:
     if isinstance(deliveries, SqliteDeliveries):
         deliveries.queue.done(message.job)

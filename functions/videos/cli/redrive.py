@@ -30,6 +30,9 @@ def reasons(jobs: Jobs, videos: Videos) -> Iterator[str]:
 def webhook_reasons(deliveries: Deliveries | None) -> Iterator[str]:
     """One line per dead webhook: what was to be told, and why it was not."""
     for letter in deliveries.dead(limit=MAX_SHOWN) if deliveries else ():
+        if isinstance(letter, str):
+            yield f"{letter[:100]!a}: a malformed webhook message, which stays there"
+            continue
         event = letter.event
         tried = f"webhook {event.type} ({event.id}), {letter.attempts} attempts"
         yield f"{event.video_id}: {tried}: {letter.reason}"

@@ -13,8 +13,9 @@ from videos.stores.aws.sqs import DeadLetters, ignore_stale_receipt
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
 
-_letter = msgspec.json.Decoder(Letter).decode
+_decode = msgspec.json.Decoder(Letter).decode
 
 
 class SqsDeliveries:
@@ -51,14 +52,19 @@ class SqsDeliveries:
     def bury(self, letter: Letter) -> None:
         self._send(self._dead_letter_url, letter)
 
-    def dead(self, *, limit: int = 10) -> list[Letter]:
+    def dead(self, *, limit: int = 10) -> list[Letter | str]:
         return [_letter(message["Body"]) for message in self._dead_letters().look(limit)]
 
     def redrive(self) -> int:
         """SQS may know their ids from a redrive a moment ago, so they get others."""
-        return self._dead_letters().drain(
-            lambda message: self._put(_letter(message["Body"]).event, deduplicated_by=str(uuid4()))
-        )
+
+        def put_back(message: "MessageTypeDef") -> bool:
+            letter = _letter(message["Body"])
+            if isinstance(letter, Letter):
+                self._put(letter.event, deduplicated_by=str(uuid4()))
+            return isinstance(letter, Letter)
+
+        return self._dead_letters().drain(put_back)
 
     def _put(self, event: Event, *, deduplicated_by: str) -> None:
         self._send(
@@ -81,3 +87,10 @@ class SqsDeliveries:
     @cached_property
     def _sqs(self) -> "SQSClient":
         return sqs_client()
+
+
+def _letter(body: str) -> Letter | str:
+    try:
+        return _decode(body)
+    except msgspec.DecodeError:
+        return body

@@ -48,10 +48,11 @@ class SqsJobs:
         return [video_id_of(letter) for letter in self._dead_letters().look(limit)]
 
     def redrive(self, prepare: Callable[[str], None] = lambda _: None) -> int:
-        def put_back(letter: "MessageTypeDef") -> None:
+        def put_back(letter: "MessageTypeDef") -> bool:
             prepare(video_id_of(letter))
             with translate_errors("SQS"):
                 self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=letter["Body"])
+            return True
 
         return self._dead_letters().drain(put_back)
 
@@ -110,15 +111,19 @@ class DeadLetters:
             found |= {letter["MessageId"]: letter for letter in self._receive(hidden_s=0)}
         return list(found.values())[:limit]
 
-    def drain(self, put_back: "Callable[[MessageTypeDef], None]") -> int:
-        """Without SQS's own StartMessageMoveTask, which emulators lack and which ends later."""
+    def drain(self, put_back: "Callable[[MessageTypeDef], bool]") -> int:
+        """Take out what ``put_back`` has put back; returns how many.
+
+        Without SQS's own StartMessageMoveTask, which emulators lack and which ends later.
+        """
         moved = 0
         while self._url and (letters := self._receive(hidden_s=30)):
             for letter in letters:
-                put_back(letter)  # then deleted: a crash between repeats one, and loses none
-                with translate_errors("SQS"):
+                if not put_back(letter):
+                    continue  # it stays there, hidden for a moment
+                with translate_errors("SQS"):  # after that: a crash between repeats one, and loses none
                     self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter["ReceiptHandle"])
-            moved += len(letters)
+                moved += 1
         return moved
 
     def _receive(self, *, hidden_s: int) -> "list[MessageTypeDef]":

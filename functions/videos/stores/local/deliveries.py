@@ -10,7 +10,7 @@ from videos.ports import Delivery, Event, Letter
 from videos.stores.local.jobs import SqliteJobs
 
 # Built at import: two threads building a decoder of the same type crash the process (msgspec 0.22).
-_letter = msgspec.json.Decoder(Letter).decode
+_decode = msgspec.json.Decoder(Letter).decode
 
 
 class SqliteDeliveries:
@@ -36,12 +36,24 @@ class SqliteDeliveries:
     def bury(self, letter: Letter) -> None:
         self.queue.bury(_message(letter))
 
-    def dead(self, *, limit: int = 10) -> list[Letter]:
+    def dead(self, *, limit: int = 10) -> list[Letter | str]:
         return [_letter(message) for message in self.queue.dead(limit=limit)]
 
     def redrive(self) -> int:
-        return self.queue.revive(lambda message: _message(Letter(event=_letter(message).event)))
+        return self.queue.revive(_as_new)
 
 
 def _message(letter: Letter) -> str:
     return msgspec.json.encode(letter).decode()
+
+
+def _as_new(message: str) -> str | None:
+    letter = _letter(message)
+    return _message(Letter(event=letter.event)) if isinstance(letter, Letter) else None
+
+
+def _letter(message: str) -> Letter | str:
+    try:
+        return _decode(message)
+    except msgspec.DecodeError:
+        return message

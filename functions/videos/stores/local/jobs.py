@@ -137,13 +137,14 @@ class SqliteJobs:
 
         return self.revive(prepared)
 
-    def revive(self, rewritten: Callable[[str], str]) -> int:
-        """Re-queue every dead letter, with its message rewritten; returns how many."""
-        letters = self._run("SELECT id, video_id FROM jobs WHERE queue = ? AND dead", self._queue)
+    def revive(self, rewritten: Callable[[str], str | None]) -> int:
+        """Re-queue dead letters with their message rewritten, but those without; returns how many."""
+        dead = self._run("SELECT id, video_id FROM jobs WHERE queue = ? AND dead", self._queue)
+        letters = [(letter, message) for letter, old in dead if (message := rewritten(old)) is not None]
         for letter, message in letters:
             self._run(
                 "UPDATE jobs SET dead = 0, receives = 0, ready_at = ?, video_id = ? WHERE id = ?",
-                time.time(), rewritten(message), letter,
+                time.time(), message, letter,
             )  # fmt: skip
         return len(letters)
 
