@@ -47,7 +47,7 @@ def test_the_client_does_in_node_what_its_tests_say(tmp_path):
         )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "\n# pass 38\n" in ran.stdout, ran.stdout
+    assert "\n# pass 41\n" in ran.stdout, ran.stdout
 
 
 def test_the_types_are_those_that_tsc_writes(tmp_path):

@@ -22,14 +22,22 @@ function noting(notes) {
   };
 }
 
+const LONGEST_ANSWER_MS = 35_000;
+
 /** The pauses that the client makes, without waiting for them. */
 function withoutPauses(t) {
+  return passing(t, (ms) => ms !== LONGEST_ANSWER_MS);
+}
+
+/** The times that the client waits for and that pass at once. */
+function passing(t, isShort) {
   const asked = [];
   const real = globalThis.setTimeout;
   const spy = mock.method(globalThis, "setTimeout", (act, ms, ...rest) => {
-    if (!new Error().stack.includes("/clients/javascript/")) return real(act, ms, ...rest); // fetch has timers, too
+    const isOurs = new Error().stack.includes("/clients/javascript/"); // fetch has timers, too
+    if (!isOurs || !isShort(ms)) return real(act, ms, ...rest);
     asked.push(ms);
-    return real(act, 0);
+    return real(act, 0, ...rest);
   });
   t.after(() => spy.mock.restore());
   return asked;
@@ -104,6 +112,21 @@ test("an answer that is not of the service is an error, too", async () => {
 
   await assert.rejects(gateway.metadata("a"), { code: "unknown", status: 502, temporary: true });
 });
+
+for (const [what, unanswered] of Object.entries({
+  "that nobody answers": () => new Promise(() => {}),
+  "whose answer never ends": async () => new Response(new ReadableStream()),
+})) {
+  test(`a request ${what} is an error of the network after 35 s, and can be aborted before`, async (t) => {
+    const silent = new TikToken(SERVER, { fetch: unanswered });
+    const aborted = silent.status("a", { signal: AbortSignal.timeout(20) });
+    await assert.rejects(aborted, { name: "TimeoutError" });
+
+    const waited = passing(t, (ms) => ms === LONGEST_ANSWER_MS);
+    await assert.rejects(silent.status("a"), (error) => isNetworkError(error) && error.temporary);
+    assert.equal(waited.length, 1);
+  });
+}
 
 test("the type of a file without one follows from its name", async () => {
   const ticket = await api.upload(new File([await readFile(GOOD_CLIP)], "IMG_1.MOV"));
@@ -265,6 +288,34 @@ test("what storage says of a wrong upload is its code", async () => {
   ticket.upload.fields["Content-Type"] = "video/webm";
 
   await assert.rejects(api.upload(file, { ticket }), { name: "TikTokenError", code: "access_denied", status: 403 });
+});
+
+test("an upload that stalls is sent again", async (t) => {
+  withoutPauses(t);
+  const answers = [undefined, undefined, 204];
+  globalThis.XMLHttpRequest = class {
+    upload = {};
+    open() {}
+    setRequestHeader() {}
+    send() {
+      const status = answers.shift();
+      if (!status) return; // no byte is sent, and nothing is answered
+      this.status = status;
+      this.onload();
+      this.onloadend();
+    }
+    abort() {
+      this.onabort();
+      this.onloadend();
+    }
+  };
+  t.after(() => delete globalThis.XMLHttpRequest);
+  const notes = [];
+
+  await new TikToken(SERVER).upload(await clip(), { onRetry: (error) => notes.push(error) });
+
+  assert.deepEqual(answers, []);
+  assert.deepEqual(notes.map(isNetworkError), [true, true]);
 });
 
 test("an upload can be aborted", async () => {

@@ -66,7 +66,9 @@
 
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 30_000;
+const ANSWER_MS = 35_000; // for a whole request: API Gateway gives up after 29 s, so the connection is dead
 const SILENCE_MS = 45_000; // of an event stream, whose heart beats every 15 s: it is dead
+const STALL_MS = 60_000; // without a byte sent, or without an answer to the last: an upload is dead
 const RETRIED = [408, 429, 500, 502, 503, 504, 507];
 /** S3's, whatever its status: an earlier PUT of the same file still goes on; the connection stalled, or broke off. */
 const DROPPED = ["conditional_request_conflict", "request_timeout", "incomplete_body"];
@@ -206,13 +208,11 @@ export class TikToken {
     try {
       for (let failures = 0; ; ) {
         try {
-          const answer = await this.#request(videoPath(id, "/status"), {
-            headers: etag ? { "If-None-Match": etag } : {},
-            signal,
-          });
+          const headers = etag ? { "If-None-Match": etag } : undefined;
+          const { answer, said } = await this.#ask(videoPath(id, "/status"), { headers, signal });
           let waitMs = retryAfterMs(answer); // all that a 304 says
-          if (answer.status !== 304) {
-            status = /** @type {Status} */ (await overNetwork(() => answer.json(), signal));
+          if (said) {
+            status = /** @type {Status} */ (said);
             etag = answer.headers.get("ETag") ?? "";
             waitMs = status.retry_after_ms;
             onStatus?.(status);
@@ -271,7 +271,7 @@ export class TikToken {
    */
   async remove(id, { signal } = {}) {
     try {
-      await this.#request(videoPath(id), { method: "DELETE", signal });
+      await this.#ask(videoPath(id), { method: "DELETE", signal });
     } catch (error) {
       if (!(error instanceof TikTokenError && error.code === "unknown_video")) throw error;
     }
@@ -297,8 +297,20 @@ export class TikToken {
    * @returns {Promise<any>}
    */
   async #json(path, init) {
-    const answer = await this.#request(path, init);
-    return overNetwork(() => answer.json(), init?.signal);
+    return (await this.#ask(path, init)).said;
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit & {json?: object}} [init]
+   * @returns {Promise<{answer: Response, said: any}>}  `said` is undefined where the answer has no body.
+   */
+  #ask(path, { signal, ...init } = {}) {
+    return within(ANSWER_MS, signal, async (limited) => {
+      const answer = await this.#request(path, { ...init, signal: limited });
+      const isEmpty = answer.status === 204 || answer.status === 304;
+      return { answer, said: isEmpty ? undefined : await overNetwork(() => answer.json(), limited) };
+    });
   }
 
   /** @param {UploadTarget} target @param {any} file @param {SendOptions} options */
@@ -495,13 +507,27 @@ function sendByXhr(target, file, { onProgress, signal }) {
     const xhr = new XMLHttpRequest();
     xhr.open(target.method, target.url);
     for (const [name, value] of Object.entries(target.headers ?? {})) xhr.setRequestHeader(name, value);
-    xhr.upload.onprogress = ({ loaded, total }) => onProgress?.(total ? loaded / total : 0);
-    xhr.onload = () => resolve({ status: xhr.status, body: xhr.responseText });
-    xhr.onerror = () => reject(new TypeError("The connection was lost."));
-    xhr.onabort = () => reject(reasonOf(signal));
+    const lost = () => reject(new TypeError("The connection was lost."));
     const abort = () => xhr.abort();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let stalled;
+    const moved = () => {
+      clearTimeout(stalled);
+      stalled = setTimeout(() => (lost(), abort()), STALL_MS);
+    };
+    xhr.upload.onprogress = ({ loaded, total }) => {
+      moved();
+      onProgress?.(total ? loaded / total : 0);
+    };
+    xhr.onload = () => resolve({ status: xhr.status, body: xhr.responseText });
+    xhr.onerror = lost;
+    xhr.onabort = () => reject(reasonOf(signal));
     signal?.addEventListener("abort", abort);
-    xhr.onloadend = () => signal?.removeEventListener("abort", abort);
+    xhr.onloadend = () => {
+      clearTimeout(stalled);
+      signal?.removeEventListener("abort", abort);
+    };
+    moved();
     xhr.send(uploadBody(target, file));
   });
 }
@@ -529,6 +555,37 @@ async function overNetwork(act, signal) {
   } catch (cause) {
     if (signal?.aborted) throw reasonOf(signal);
     throw new TikTokenError("The service cannot be reached.", { code: "network", cause });
+  }
+}
+
+/**
+ * Do something that ends when `signal` aborts, or else after so long.
+ * @template T
+ * @param {number} limitMs
+ * @param {AbortSignal | null | undefined} signal
+ * @param {(limited: AbortSignal) => Promise<T>} act
+ * @returns {Promise<T>}
+ */
+async function within(limitMs, signal, act) {
+  if (signal?.aborted) throw reasonOf(signal);
+  const limited = new AbortController();
+  /** @type {(error: unknown) => void} */
+  let end = () => {};
+  /** @type {Promise<never>} */
+  const ended = new Promise((_, reject) => {
+    end = (error) => {
+      reject(error);
+      limited.abort(error);
+    };
+  });
+  const abort = () => end(reasonOf(signal ?? undefined));
+  const timer = setTimeout(end, limitMs, new TikTokenError("The service does not answer.", { code: "network" }));
+  signal?.addEventListener("abort", abort);
+  try {
+    return await Promise.race([act(limited.signal), ended]); // `fetch` may be one that ignores signals
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
   }
 }
 
