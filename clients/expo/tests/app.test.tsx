@@ -85,8 +85,8 @@ test("a clip goes from the picker to the player", async () => {
       headers: { "Content-Type": "video/mp4", "If-None-Match": "*" },
     },
   ]);
-  expect(await loadPending()).toBeNull();
-  expect(kept().exists).toBe(false);
+  await waitFor(async () => expect(await loadPending()).toBeNull());
+  await waitFor(() => expect(kept().exists).toBe(false)); // once it plays
 });
 
 test("VoiceOver says how far a clip is", async () => {
@@ -414,7 +414,7 @@ test("with the switch on, a clip too large and too wide is converted, and what w
   await sees(/^Ready/);
   expect(screen.getByText("1080x1920 → 720x1280")).toBeOnTheScreen();
   expect(screen.getByText(/^\d+\.\d MB → at most 6\.3 MB$/)).toBeOnTheScreen();
-  expect(kept().exists).toBe(false);
+  await waitFor(() => expect(kept().exists).toBe(false));
 });
 
 test("the switch is off at first, and remembered", async () => {
