@@ -30,7 +30,8 @@ class Load:
     """What one upload asks for. Figures without a source are those of docs/operations.md#costs.
 
     Attributes:
-        clip_cpu_s, check_cpu_s: of encoding and of checking a clip of 15 s, docs/performance.md's sweep.
+        clip_cpu_s, check_cpu_s: of encoding and of checking a clip of 15 s: docs/performance.md's sweep, on a
+            machine that others used, since Lambda's processors may be slower.
         fixed, fix_cpu_s: the share of clips that are fixed; what that takes of 1080x1920 at 60 fps in HLG.
         transfer_s, check_transfer_s: S3 and starts, beside that.
         unused: the share of tickets that nobody uses. An assumption.
