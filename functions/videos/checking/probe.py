@@ -157,7 +157,7 @@ def _samples_s(index: Index) -> list[float]:
 def _one_tells_for_all(index: Index, video: Stream, sets: Sequence[ParameterSet]) -> bool:
     """Whether all frames are as the first is, since nothing in the file says anything else.
 
-    Decoding 50 keyframes takes 0.16 s, a third of a whole check.
+    Decoding 50 keyframes takes 0.16 s; a whole check without that takes 0.25.
     """
     return len(sets) == 1 and index.track(video).descriptions == 1 and not index.units_of(video).messages
 
