@@ -143,7 +143,8 @@ def test_a_copy_is_synced_before_its_rename_and_the_folder_after_it(storage, fil
 
     storage.copy(source, "outputs/v1/source", content_type=MP4)
 
-    assert done == ["renamed", "the file", "renamed", "its folder", "above", "above"]
+    assert done[:3] == ["renamed", "the file", "renamed"]
+    assert sorted(done[3:]) == ["above", "above", "its folder"]
 
 
 def test_a_full_disk_raises_storage_full_and_keeps_the_old_object(storage, file, tmp_path, monkeypatch):

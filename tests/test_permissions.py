@@ -35,6 +35,9 @@ def needed(asked: Asked, names: dict[str, str]) -> set[Permission]:
         return {
             (f"dynamodb:{kind}Item", "table") for one in asked.parameters["TransactItems"] for kind in one
         }
+    if asked.operation == "CopyObject":
+        _, _, copied = asked.parameters["CopySource"].partition("/")  # after the bucket
+        return {("s3:GetObject", folder(copied)), ("s3:PutObject", folder(asked.parameters["Key"]))}
     actions = NEEDS.get(asked.operation, (f"{asked.service}:{asked.operation}",))
     return {(action, of) for action in actions for of in targets(action, asked.parameters, names)}
 
@@ -44,12 +47,16 @@ def targets(action: str, parameters: dict[str, Any], names: dict[str, str]) -> s
         return {"bucket"}
     if action.startswith("s3:"):
         keys = [entry["Key"] for entry in parameters.get("Delete", {}).get("Objects", ())]
-        return {f"{key.partition('/')[0]}/" for key in keys or [parameters["Key"]]}
+        return {folder(key) for key in keys or [parameters["Key"]]}
     if action.startswith("dynamodb:"):
         return {parameters.get("IndexName", "table")}
     if action == "events:PutEvents":
         return {"bus"}
     return {name for name in QUEUES if names[name] == parameters["QueueUrl"]}
+
+
+def folder(key: str) -> str:
+    return f"{key.partition('/')[0]}/"
 
 
 def granted(function: str) -> set[Permission]:
