@@ -101,7 +101,7 @@ class Storage(Protocol):
         """Store ``file`` atomically: readers see either the old object or the new one."""
 
     def copy(self, source: StoredObject, key: str, *, content_type: str) -> StoredObject:
-        """Copy an object within storage. Raises FileNotFoundError if it was deleted or replaced."""
+        """Copy an object atomically. Raises FileNotFoundError if it was deleted or replaced."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every key that starts with ``prefix``; possibly none."""
@@ -192,7 +192,7 @@ class Videos(Protocol):
         """
 
     def count(self, counted: Sequence[tuple[Change, Mapping[str, int]]]) -> list[Change]:
-        """Add the counts of each change to the counters of its time. Returns those not counted before."""
+        """Count each change in the counters of its time, once; returns those that were counted now."""
 
     def counted(self, back: timedelta) -> Mapping[str, int]:
         """The counters of the last ``back``, rounded to ``counters.SLOT``; reads no videos."""

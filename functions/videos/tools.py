@@ -105,7 +105,7 @@ def run(
 
     Args:
         on_one_processor: for ffmpeg's copies. Its threads hand over each packet, and do little else;
-            between two processors, that takes twice the CPU: 154 ms instead of 78, of a clip of 60 s.
+            between two processors, that takes twice the CPU: 158 ms instead of 78, of a clip of 60 s.
         on_line: receives each line of standard output as it is printed.
         on_complaint: receives each line of standard error once the tool has ended.
 
@@ -115,7 +115,7 @@ def run(
         ToolFailed: the tool is missing or was killed; a retry may succeed.
     """
     name = Path(command[0]).name
-    # Not by a pipe: ffprobe writes each packet by itself, and would wake us up for each.
+    # By a pipe only for ``on_line``: ffprobe writes each packet by itself, and would wake us up for each.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
 
         def start() -> subprocess.Popen[bytes]:

@@ -21,10 +21,10 @@ def boxes(data: Data, start: int = 0) -> Iterator[tuple[bytes, Data]]:
 
 
 def box(kind: bytes, *bodies: bytes) -> bytes:
-    return b"".join([head(kind, sum(map(len, bodies))), *bodies])
+    return b"".join([header(kind, sum(map(len, bodies))), *bodies])
 
 
-def head(kind: bytes, body_bytes: int) -> bytes:
+def header(kind: bytes, body_bytes: int) -> bytes:
     """What comes before the body of a box."""
     return struct.pack(">I4s", 8 + body_bytes, kind)
 

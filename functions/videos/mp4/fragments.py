@@ -29,7 +29,7 @@ from pathlib import Path
 
 from videos.errors import ToolFailed
 from videos.model import Segments
-from videos.mp4.boxes import box, boxes, head
+from videos.mp4.boxes import box, boxes, header
 from videos.mp4.moov import Chunk, for_fragments, indexed
 from videos.mp4.movie import (
     DATA_OFFSET,
@@ -97,7 +97,7 @@ def put_index_first(written: Path, to: Path) -> Rendition:
         ) from None
     index, inner_index = bytes(moov), bytes(inner_moov)
     sizes = [
-        16 + len(moof) + len(mdat) for (_, moof), (_, mdat) in zip(halves[::2], halves[1::2], strict=True)
+        8 + len(moof) + 8 + len(mdat) for (_, moof), (_, mdat) in zip(halves[::2], halves[1::2], strict=True)
     ]
     whole = [media[begin:end] for begin, end in pairwise(accumulate([len(media) - sum(sizes), *sizes]))]
     by_type = tracks(index)
@@ -125,7 +125,7 @@ def put_index_first(written: Path, to: Path) -> Rendition:
     chunks = _chunks(fragments, init_at + len(init))
     data = [init, *(fragment.data for fragment in fragments)]
     with to.open("wb") as file:
-        file.writelines([front, indexed(index, chunks), head(b"mdat", sum(map(len, data))), *data])
+        file.writelines([front, indexed(index, chunks), header(b"mdat", sum(map(len, data))), *data])
     if heard:  # the first segment also has the audio before the video
         cuts_s[0] = min(cuts_s[0], max(audio_from_s, 0.0))
     segments = Segments(
@@ -244,7 +244,7 @@ def _fragment(
         for track in present
     }
     data = [sample.data for _, found in runs for sample in found]
-    return _Fragment(b"".join([moof(at), head(b"mdat", sum(sizes)), *data]), chunks)
+    return _Fragment(b"".join([moof(at), header(b"mdat", sum(sizes)), *data]), chunks)
 
 
 def _traf(track: Track, runs: Sequence[Run]) -> Callable[[int], bytes]:

@@ -60,9 +60,10 @@ class SqsDeliveries:
 
         def put_back(message: "MessageTypeDef") -> bool:
             letter = _letter(message["Body"])
-            if isinstance(letter, Letter):
-                self._put(letter.event, deduplicated_by=str(uuid4()))
-            return isinstance(letter, Letter)
+            if isinstance(letter, str):
+                return False
+            self._put(letter.event, deduplicated_by=str(uuid4()))
+            return True
 
         return self._dead_letters().drain(put_back)
 

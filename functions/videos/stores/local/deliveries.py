@@ -49,7 +49,7 @@ def _message(letter: Letter) -> str:
 
 def _as_new(message: str) -> str | None:
     letter = _letter(message)
-    return _message(Letter(event=letter.event)) if isinstance(letter, Letter) else None
+    return None if isinstance(letter, str) else _message(Letter(event=letter.event))
 
 
 def _letter(message: str) -> Letter | str:
